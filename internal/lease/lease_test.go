@@ -217,8 +217,8 @@ func TestMembersShareEvenlyAsTheyComeAndGo(t *testing.T) {
 func TestNothingMovesWithoutNeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c := newWitness(), &cell{}
-		a := join(t, w, c, "a", eight[:5], 0)
-		b := join(t, w, c, "b", eight[:5], 0)
+		join(t, w, c, "a", eight[:5], 0)
+		join(t, w, c, "b", eight[:5], 0)
 		time.Sleep(5 * time.Second)
 		before := w.epochs()
 		time.Sleep(10 * time.Minute)
@@ -233,7 +233,7 @@ func TestADrainingOwnerKeepsItsLeaseForAsLongAsItTakes(t *testing.T) {
 		w, c := newWitness(), &cell{}
 		a := join(t, w, c, "a", eight[:2], 5*time.Minute)
 		time.Sleep(time.Second)
-		b := join(t, w, c, "b", eight[:2], 0)
+		join(t, w, c, "b", eight[:2], 0)
 		time.Sleep(4 * time.Minute)
 		w.check(t, "map[a:2]")
 		time.Sleep(62 * time.Second)
@@ -254,7 +254,8 @@ func TestADrainingOwnerKeepsItsLeaseForAsLongAsItTakes(t *testing.T) {
 func TestALostMemberIsReplacedAfterTheTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c := newWitness(), &cell{}
-		a, b := join(t, w, c, "a", eight, 0), join(t, w, c, "b", eight, 0)
+		a := join(t, w, c, "a", eight, 0)
+		join(t, w, c, "b", eight, 0)
 		time.Sleep(5 * time.Second)
 		w.check(t, "map[a:4 b:4]")
 		a.set(true, false, 0)
