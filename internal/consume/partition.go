@@ -1,0 +1,295 @@
+package consume
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tidings-go/tidings/broker"
+)
+
+const (
+	// maxFetch is how many messages one fetch asks for, so that one partition's messages are not all taken in at a stroke.
+	maxFetch = 512
+	// maxUnsettled bounds what has finished and could not be settled yet.
+	maxUnsettled = 1 << 16
+	// grace is how long a handler may take to return after its context was cancelled, and the last settlement after that.
+	grace = time.Second
+)
+
+// partition is a broker's partition while this consumer owns it. The consumer's mu guards the lower part.
+type partition struct {
+	source broker.Partition
+	owned  context.Context    // the broker's: it ends when ownership is lost
+	ctx    context.Context    // of handlers: it ends then or when they are to be interrupted
+	cancel context.CancelFunc // ends ctx
+	fetch  context.Context    // of fetching: it ends then or when settling has failed
+	fail   context.CancelCauseFunc
+
+	wake  chan struct{} // for the fetcher, when it may go on
+	dirty chan struct{} // for the settler, when there is something to settle
+	quiet chan struct{} // closed when the partition is halted and no handler runs
+
+	lanes          map[string]*lane
+	free           *lane
+	oldest, newest *message // unfinished ones
+	held, bytes    int      // messages that are neither finished nor dropped, and their size
+	count          [states]int
+	done           []uint64 // finished and not settled
+	last           uint64   // the highest sequence that was fetched
+	starved        bool     // the fetcher waits for wake
+	halted         bool     // nothing is started any more
+}
+
+// consume owns a partition until it is to be given back or lost. Run ends when the whole consumer stops.
+func (c *Consumer) consume(run, owned context.Context, source broker.Partition) {
+	p := c.open(owned, source)
+	defer c.close(p)
+	var settler sync.WaitGroup
+	stop := make(chan struct{})
+	settling, giveUp := context.WithCancel(owned)
+	defer giveUp()
+	settler.Go(func() { c.keepSettled(settling, p, stop) })
+
+	err := c.fetchAll(run, p)
+	c.halt(p)
+	if !errors.Is(err, io.EOF) {
+		p.cancel()
+		giveUp()
+		c.log.LogAttrs(owned, slog.LevelInfo, "a partition was lost", slog.String("error", err.Error()))
+	}
+	c.awaitHandlers(p)
+
+	late := time.AfterFunc(grace, giveUp)
+	defer late.Stop()
+	close(stop)
+	settler.Wait()
+	if err := c.settle(settling, p); err != nil {
+		c.log.LogAttrs(owned, slog.LevelInfo, "finished messages could not be settled and will come again", slog.String("error", err.Error()))
+	}
+	if !errors.Is(err, io.EOF) {
+		// The broker may offer the partition again at once, and fail again.
+		ctx, cancel := context.WithCancel(owned)
+		defer cancel()
+		defer context.AfterFunc(run, cancel)()
+		sleep(ctx, grace)
+	}
+}
+
+func (c *Consumer) open(owned context.Context, source broker.Partition) *partition {
+	p := &partition{
+		source: source,
+		owned:  owned,
+		wake:   make(chan struct{}, 1),
+		dirty:  make(chan struct{}, 1),
+		quiet:  make(chan struct{}),
+		lanes:  make(map[string]*lane),
+	}
+	p.ctx, p.cancel = context.WithCancel(owned)
+	p.fetch, p.fail = context.WithCancelCause(owned)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.partitions[p] = struct{}{}
+	return p
+}
+
+func (c *Consumer) close(p *partition) {
+	p.cancel()
+	p.fail(nil)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.partitions, p)
+	c.wakeFetchers() // The others' shares have grown.
+}
+
+// fetchAll takes messages in until there are no more for us. It returns io.EOF when the partition is to be given back in order.
+func (c *Consumer) fetchAll(run context.Context, p *partition) error {
+	var fresh []*message
+	for {
+		limit, maxBytes, err := c.awaitRoom(run, p)
+		if err != nil {
+			return err
+		}
+		deliveries, err := p.source.Fetch(p.fetch, limit, maxBytes)
+		switch {
+		case errors.Is(err, io.EOF) && c.cfg.ToEnd:
+			return c.awaitFinished(run, p)
+		case err != nil && p.fetch.Err() != nil:
+			return context.Cause(p.fetch)
+		case err != nil:
+			return err
+		}
+		fresh = c.accept(p, deliveries, fresh[:0])
+	}
+}
+
+// accept routes deliveries and takes those that are for us into their lanes. Fresh is room for them.
+func (c *Consumer) accept(p *partition, deliveries []broker.Delivery, fresh []*message) []*message {
+	for i := range deliveries {
+		d := &deliveries[i]
+		if r := c.cfg.Route(d); r != nil {
+			fresh = append(fresh, &message{delivery: *d, reaction: r, part: p, size: d.Size()})
+		} else {
+			fresh = append(fresh, nil)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, m := range fresh {
+		p.last = max(p.last, deliveries[i].Sequence)
+		if m == nil {
+			c.total.Skipped++
+			p.settled(deliveries[i].Sequence)
+			continue
+		}
+		c.add(m)
+	}
+	clear(fresh)
+	return fresh
+}
+
+// awaitRoom waits until p may fetch, and returns how much.
+func (c *Consumer) awaitRoom(run context.Context, p *partition) (limit, maxBytes int, err error) {
+	err = c.await(run, p, func() bool {
+		limit, maxBytes = c.room(p)
+		return limit > 0
+	})
+	return limit, maxBytes, err
+}
+
+// awaitFinished waits until everything of p is finished.
+func (c *Consumer) awaitFinished(run context.Context, p *partition) error {
+	if err := c.await(run, p, func() bool { return p.oldest == nil }); err != nil {
+		return err
+	}
+	return io.EOF
+}
+
+// await waits for a condition, which is checked again at each nudge. The consumer's stop is io.EOF, because a partition
+// that is paused or full hears of it from nobody else.
+func (c *Consumer) await(run context.Context, p *partition, condition func() bool) error {
+	for {
+		c.mu.Lock()
+		met := condition()
+		p.starved = !met
+		c.mu.Unlock()
+		if met {
+			return nil
+		}
+		select {
+		case <-p.wake:
+		case <-run.Done():
+			return io.EOF
+		case <-p.fetch.Done():
+			return context.Cause(p.fetch)
+		}
+	}
+}
+
+// room is how much p may fetch now; nothing is 0. While work goes on in p it waits until a good part of its share is free, so that
+// it doesn't fetch one by one; when the rest only waits for retries or for a batch to fill, any room will do.
+func (c *Consumer) room(p *partition) (limit, maxBytes int) {
+	if c.paused || len(p.done) >= maxUnsettled {
+		return 0, 0
+	}
+	messages := max(1, c.cfg.MaxMessages/len(c.partitions))
+	size := max(1, c.cfg.MaxBytes/len(c.partitions))
+	if p.held == 0 {
+		return min(messages, maxFetch), size
+	}
+	limit, maxBytes = messages-p.held, size-p.bytes
+	moving := p.count[ready] + p.count[running]
+	if limit <= 0 || maxBytes <= 0 || moving > 0 && (limit < messages/4 || maxBytes < size/4) {
+		return 0, 0
+	}
+	return min(limit, maxFetch), maxBytes
+}
+
+// nudge lets p's fetcher look again, if it waits and there is reason to.
+func (c *Consumer) nudge(p *partition) {
+	if !p.starved {
+		return
+	}
+	if limit, _ := c.room(p); limit > 0 || p.oldest == nil {
+		p.starved = false
+		signal(p.wake)
+	}
+}
+
+func (c *Consumer) wakeFetchers() {
+	for p := range c.partitions {
+		c.nudge(p)
+	}
+}
+
+// signal makes sure that whoever receives from ch does so once more.
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// link appends a fresh message to the unfinished ones.
+func (p *partition) link(m *message) {
+	m.older = p.newest
+	if p.newest == nil {
+		p.oldest = m
+	} else {
+		p.newest.newer = m
+	}
+	p.newest = m
+	p.count[m.state]++
+	p.held++
+	p.bytes += m.size
+}
+
+// finish takes m off the unfinished ones.
+func (p *partition) finish(m *message) {
+	if m.older == nil {
+		p.oldest = m.newer
+	} else {
+		m.older.newer = m.newer
+	}
+	if m.newer == nil {
+		p.newest = m.older
+	} else {
+		m.newer.older = m.older
+	}
+	m.older, m.newer = nil, nil
+	m.to(finished)
+	p.held--
+	p.bytes -= m.size
+	p.settled(m.delivery.Sequence)
+}
+
+// drop leaves m to the next owner. It stays among the unfinished ones, where it holds the position back.
+func (p *partition) drop(m *message) {
+	m.to(dropped)
+	p.held--
+	p.bytes -= m.size
+}
+
+func (p *partition) laneOf(key string) *lane {
+	l := p.lanes[key]
+	if l != nil {
+		return l
+	}
+	if l = p.free; l != nil {
+		p.free, l.free = l.free, nil
+	} else {
+		l = &lane{}
+	}
+	l.key = key
+	p.lanes[key] = l
+	return l
+}
+
+func (p *partition) freeLane(l *lane) {
+	delete(p.lanes, l.key)
+	*l = lane{free: p.free}
+	p.free = l
+}
