@@ -147,13 +147,18 @@ func (c *Consumer) flush(b *batch) {
 	}
 }
 
-// closeBatch ends the gathering.
+// closeBatch ends the gathering and lets the batch run.
 func (c *Consumer) closeBatch(b *batch) {
+	c.forgetBatch(b)
+	c.ready.push(task{batch: b})
+	c.startWorker()
+}
+
+// forgetBatch ends the gathering.
+func (c *Consumer) forgetBatch(b *batch) {
 	b.open = false
 	b.timer.Stop()
 	delete(c.batches, b.reaction)
-	c.ready.push(task{batch: b})
-	c.startWorker()
 }
 
 // start makes b's messages running, without those that were dropped meanwhile, and reports whether any is left.

@@ -26,8 +26,7 @@ type partition struct {
 	owned  context.Context    // the broker's: it ends when ownership is lost
 	ctx    context.Context    // of handlers: it ends then or when they are to be interrupted
 	cancel context.CancelFunc // ends ctx
-	fetch  context.Context    // of fetching: it ends then or when settling has failed
-	fail   context.CancelCauseFunc
+	stop   <-chan struct{}    // closed when the whole consumer stops
 
 	wake  chan struct{} // for the fetcher, when it may go on
 	dirty chan struct{} // for the settler, when there is something to settle
@@ -47,35 +46,45 @@ type partition struct {
 // consume owns a partition until it is to be given back or lost. Run ends when the whole consumer stops.
 func (c *Consumer) consume(run, owned context.Context, source broker.Partition) {
 	p := c.open(owned, source)
+	p.stop = run.Done()
 	defer c.close(p)
-	var settler sync.WaitGroup
-	stop := make(chan struct{})
+	fetching, fail := context.WithCancelCause(owned)
+	defer fail(nil)
 	settling, giveUp := context.WithCancel(owned)
 	defer giveUp()
-	settler.Go(func() { c.keepSettled(settling, p, stop) })
+	var settler sync.WaitGroup
+	halted := make(chan struct{})
+	settler.Go(func() { fail(c.keepSettled(settling, p, halted)) })
 
-	err := c.fetchAll(run, p)
+	err := c.fetchAll(fetching, p)
 	c.halt(p)
-	if !errors.Is(err, io.EOF) {
+	lost := !errors.Is(err, io.EOF)
+	if lost {
 		p.cancel()
 		giveUp()
 		c.log.LogAttrs(owned, slog.LevelInfo, "a partition was lost", slog.String("error", err.Error()))
 	}
 	c.awaitHandlers(p)
 
-	late := time.AfterFunc(grace, giveUp)
-	defer late.Stop()
-	close(stop)
+	defer time.AfterFunc(grace, giveUp).Stop()
+	close(halted)
 	settler.Wait()
-	if err := c.settle(settling, p); err != nil {
+	if err = c.settle(settling, p); err != nil {
 		c.log.LogAttrs(owned, slog.LevelInfo, "finished messages could not be settled and will come again", slog.String("error", err.Error()))
 	}
-	if !errors.Is(err, io.EOF) {
-		// The broker may offer the partition again at once, and fail again.
-		ctx, cancel := context.WithCancel(owned)
-		defer cancel()
-		defer context.AfterFunc(run, cancel)()
-		sleep(ctx, grace)
+	if lost {
+		p.breathe()
+	}
+}
+
+// breathe waits a moment before a partition that failed is given back: the broker may offer it again at once, and fail again.
+func (p *partition) breathe() {
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.owned.Done():
+	case <-p.stop:
 	}
 }
 
@@ -89,7 +98,6 @@ func (c *Consumer) open(owned context.Context, source broker.Partition) *partiti
 		lanes:  make(map[string]*lane),
 	}
 	p.ctx, p.cancel = context.WithCancel(owned)
-	p.fetch, p.fail = context.WithCancelCause(owned)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.partitions[p] = struct{}{}
@@ -98,7 +106,6 @@ func (c *Consumer) open(owned context.Context, source broker.Partition) *partiti
 
 func (c *Consumer) close(p *partition) {
 	p.cancel()
-	p.fail(nil)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.partitions, p)
@@ -106,23 +113,23 @@ func (c *Consumer) close(p *partition) {
 }
 
 // fetchAll takes messages in until there are no more for us. It returns io.EOF when the partition is to be given back in order.
-func (c *Consumer) fetchAll(run context.Context, p *partition) error {
+func (c *Consumer) fetchAll(ctx context.Context, p *partition) error {
 	var fresh []*message
 	for {
-		limit, maxBytes, err := c.awaitRoom(run, p)
+		limit, maxBytes, err := c.awaitRoom(ctx, p)
 		if err != nil {
 			return err
 		}
-		deliveries, err := p.source.Fetch(p.fetch, limit, maxBytes)
+		deliveries, err := p.source.Fetch(ctx, limit, maxBytes)
 		switch {
 		case errors.Is(err, io.EOF) && c.cfg.ToEnd:
-			return c.awaitFinished(run, p)
-		case err != nil && p.fetch.Err() != nil:
-			return context.Cause(p.fetch)
+			return c.awaitFinished(ctx, p)
+		case err != nil && ctx.Err() != nil:
+			return context.Cause(ctx)
 		case err != nil:
 			return err
 		}
-		fresh = c.accept(p, deliveries, fresh[:0])
+		fresh = c.accept(p, deliveries, fresh[:0]) //nolint:contextcheck // Workers use the contexts of their messages' partitions.
 	}
 }
 
@@ -152,8 +159,8 @@ func (c *Consumer) accept(p *partition, deliveries []broker.Delivery, fresh []*m
 }
 
 // awaitRoom waits until p may fetch, and returns how much.
-func (c *Consumer) awaitRoom(run context.Context, p *partition) (limit, maxBytes int, err error) {
-	err = c.await(run, p, func() bool {
+func (c *Consumer) awaitRoom(ctx context.Context, p *partition) (limit, maxBytes int, err error) {
+	err = c.await(ctx, p, func() bool {
 		limit, maxBytes = c.room(p)
 		return limit > 0
 	})
@@ -161,8 +168,8 @@ func (c *Consumer) awaitRoom(run context.Context, p *partition) (limit, maxBytes
 }
 
 // awaitFinished waits until everything of p is finished.
-func (c *Consumer) awaitFinished(run context.Context, p *partition) error {
-	if err := c.await(run, p, func() bool { return p.oldest == nil }); err != nil {
+func (c *Consumer) awaitFinished(ctx context.Context, p *partition) error {
+	if err := c.await(ctx, p, func() bool { return p.oldest == nil }); err != nil {
 		return err
 	}
 	return io.EOF
@@ -170,7 +177,7 @@ func (c *Consumer) awaitFinished(run context.Context, p *partition) error {
 
 // await waits for a condition, which is checked again at each nudge. The consumer's stop is io.EOF, because a partition
 // that is paused or full hears of it from nobody else.
-func (c *Consumer) await(run context.Context, p *partition, condition func() bool) error {
+func (c *Consumer) await(ctx context.Context, p *partition, condition func() bool) error {
 	for {
 		c.mu.Lock()
 		met := condition()
@@ -181,10 +188,10 @@ func (c *Consumer) await(run context.Context, p *partition, condition func() boo
 		}
 		select {
 		case <-p.wake:
-		case <-run.Done():
+		case <-p.stop:
 			return io.EOF
-		case <-p.fetch.Done():
-			return context.Cause(p.fetch)
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 }

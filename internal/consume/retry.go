@@ -47,5 +47,5 @@ func (r Retry) wait(n int) time.Duration {
 	if shift := max(n-1, 0); shift < 62 && r.Min <= r.Max>>shift {
 		d = r.Min << shift
 	}
-	return d/2 + rand.N(d/2+1) //nolint:gosec // Jitter needs no secret randomness.
+	return d/2 + rand.N(d/2+1)
 }

@@ -15,24 +15,23 @@ import (
 const settleEvery = time.Millisecond
 
 // keepSettled tells the broker what has finished, until stop is closed or it fails.
-func (c *Consumer) keepSettled(ctx context.Context, p *partition, stop <-chan struct{}) {
+func (c *Consumer) keepSettled(ctx context.Context, p *partition, stop <-chan struct{}) error {
 	pace := time.NewTimer(0)
 	defer pace.Stop()
 	for {
 		select {
 		case <-p.dirty:
 		case <-stop:
-			return
+			return nil
 		}
 		if err := c.settle(ctx, p); err != nil {
-			p.fail(err)
-			return
+			return err
 		}
 		pace.Reset(settleEvery)
 		select {
 		case <-pace.C:
 		case <-stop:
-			return
+			return nil
 		}
 	}
 }
@@ -47,11 +46,10 @@ func (c *Consumer) settle(ctx context.Context, p *partition) error {
 	p.done = nil
 	c.nudge(p)
 	c.mu.Unlock()
-	if len(s.Done) == 0 || ctx.Err() != nil {
-		return nil
-	}
-	if err := p.source.Settle(ctx, s); err != nil {
-		return fmt.Errorf("settle: %w", err)
+	if len(s.Done) > 0 && ctx.Err() == nil {
+		if err := p.source.Settle(ctx, s); err != nil {
+			return fmt.Errorf("settle: %w", err)
+		}
 	}
 	return nil
 }
@@ -82,7 +80,7 @@ func (c *Consumer) halt(p *partition) {
 	for _, b := range c.batches {
 		b.messages = slices.DeleteFunc(b.messages, func(m *message) bool { return m.state == dropped })
 		if len(b.messages) == 0 {
-			c.closeBatch(b)
+			c.forgetBatch(b)
 		}
 	}
 	p.checkQuiet()

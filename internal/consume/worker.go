@@ -166,7 +166,7 @@ func (c *Consumer) judge(m *message, err error) outcome {
 	}
 	v := verdictOf(err)
 	if v.kind == discard {
-		c.logFailure(m, slog.LevelInfo, "a message was discarded", err)
+		c.log.LogAttrs(m.part.ctx, slog.LevelInfo, "a message was discarded", m.attrs(err)...)
 		return outcome{end: discarded, failed: true}
 	}
 	if m.part.ctx.Err() != nil {
@@ -189,9 +189,9 @@ func (c *Consumer) judge(m *message, err error) outcome {
 		t.due = time.Now().Add(c.cfg.Retry.wait(int(m.attempt)))
 	}
 	if exhausted {
-		c.logFailure(m, slog.LevelError, "a message blocks its key", err)
+		c.log.LogAttrs(m.part.ctx, slog.LevelError, "a message blocks its key", m.attrs(err)...)
 	} else {
-		c.logFailure(m, slog.LevelWarn, "a message failed and will be tried again", err)
+		c.log.LogAttrs(m.part.ctx, slog.LevelWarn, "a message failed and will be tried again", m.attrs(err)...)
 	}
 	return outcome{end: again, failed: true}
 }
@@ -201,13 +201,13 @@ func (c *Consumer) bury(m *message) outcome {
 	t := m.trouble
 	err := c.callDeadLetter(m)
 	if err == nil {
-		c.logFailure(m, slog.LevelError, "a message was dead-lettered", errors.New(t.history[len(t.history)-1].Error))
+		c.log.LogAttrs(m.part.ctx, slog.LevelError, "a message was dead-lettered", m.attrs(errors.New(t.history[len(t.history)-1].Error))...)
 		return outcome{end: buried}
 	}
 	if m.part.ctx.Err() == nil {
 		t.burials++
 		t.due = time.Now().Add(c.cfg.Retry.wait(t.burials))
-		c.logFailure(m, slog.LevelError, "a message could not be dead-lettered and holds its lane", err)
+		c.log.LogAttrs(m.part.ctx, slog.LevelError, "a message could not be dead-lettered and holds its lane", m.attrs(err)...)
 	}
 	return outcome{end: again}
 }
@@ -222,9 +222,11 @@ func (c *Consumer) callDeadLetter(m *message) (err error) {
 	})
 }
 
-func (c *Consumer) logFailure(m *message, level slog.Level, text string, err error) {
+// attrs are what the log says of m and its failure. The key is left out, because it may name a person.
+func (m *message) attrs(err error) []slog.Attr {
 	d := &m.delivery
-	c.log.LogAttrs(m.part.ctx, level, text,
+	return []slog.Attr{
 		slog.String("reaction", m.reaction.Name), slog.String("topic", d.Topic), slog.Int("partition", d.Partition),
-		slog.Uint64("sequence", d.Sequence), slog.Int("attempt", int(m.attempt)), slog.String("error", clip(err.Error(), maxErrorText)))
+		slog.Uint64("sequence", d.Sequence), slog.Int("attempt", int(m.attempt)), slog.String("error", clip(err.Error(), maxErrorText)),
+	}
 }
