@@ -1,0 +1,4 @@
+package brokertest
+
+func disturbanceScenarios() []scenario { return nil }
+func boundScenarios() []scenario       { return nil }

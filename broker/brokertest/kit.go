@@ -1,0 +1,176 @@
+package brokertest
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tidings-go/tidings/broker"
+)
+
+// patience is how long something that must happen may take on a slow machine.
+const patience = 30 * time.Second
+
+// kit is what a scenario works with.
+type kit struct {
+	testing.TB
+	Fixture
+	name  string
+	count atomic.Int64
+}
+
+func newKit(tb testing.TB, f Fixture) *kit {
+	tb.Helper()
+	f.AckWait = cmp.Or(f.AckWait, 100*time.Millisecond)
+	f.HandOver = cmp.Or(f.HandOver, 20*time.Second)
+	// The data of real servers survive a test run, so a name must not come twice.
+	return &kit{TB: tb, Fixture: f, name: "bt-" + rand.Text()[:10]}
+}
+
+// unique returns a name that nothing else has.
+func (k *kit) unique(what string) string { return fmt.Sprintf("%s-%s%d", k.name, what, k.count.Add(1)) }
+
+// open returns a client that is closed when the scenario ends.
+func (k *kit) open() broker.Broker {
+	k.Helper()
+	b, _ := k.openClosable()
+	return b
+}
+
+// openClosable returns a client that the scenario may close earlier.
+func (k *kit) openClosable() (broker.Broker, func()) {
+	k.Helper()
+	b, closeClient := k.Open(k.TB)
+	closeOnce := sync.OnceFunc(closeClient)
+	k.Cleanup(closeOnce)
+	return b, closeOnce
+}
+
+// topic makes a new topic.
+func (k *kit) topic(b broker.Broker, partitions int) string {
+	k.Helper()
+	name := k.unique("topic")
+	k.apply(b, broker.Topic{Name: name, Partitions: partitions})
+	return name
+}
+
+func (k *kit) apply(b broker.Broker, want ...broker.Topic) []broker.TopicState {
+	k.Helper()
+	states, err := b.Topics(k.patient(), broker.Apply, want...)
+	if err != nil {
+		k.Fatalf("apply topics: %v", err)
+	}
+	if len(states) != len(want) {
+		k.Fatalf("apply topics: %d states for %d topics", len(states), len(want))
+	}
+	return states
+}
+
+func (k *kit) inspect(b broker.Broker, want broker.Topic) broker.TopicState {
+	k.Helper()
+	states, err := b.Topics(k.patient(), broker.Inspect, want)
+	if err != nil {
+		k.Fatalf("inspect topic %s: %v", want.Name, err)
+	}
+	if len(states) != 1 {
+		k.Fatalf("inspect topic %s: %d states for one topic", want.Name, len(states))
+	}
+	return states[0]
+}
+
+// patient is a context that ends with the scenario, or when patience does.
+func (k *kit) patient() context.Context {
+	ctx, cancel := context.WithTimeout(k.Context(), patience)
+	k.Cleanup(cancel)
+	return ctx
+}
+
+// outcome is what done was told.
+type outcome struct {
+	receipt broker.Receipt
+	err     error
+	calls   int
+}
+
+// tryPublish publishes and waits until done was called for every record.
+func (k *kit) tryPublish(b broker.Broker, records ...broker.Record) []outcome {
+	k.Helper()
+	var mu sync.Mutex
+	outcomes := make([]outcome, len(records))
+	left := len(records)
+	all := make(chan struct{})
+	b.Publish(k.patient(), records, func(i int, r broker.Receipt, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if i < 0 || i >= len(outcomes) {
+			k.Errorf("done was called for record %d of %d", i, len(outcomes))
+			return
+		}
+		o := &outcomes[i]
+		if o.calls++; o.calls > 1 {
+			k.Errorf("done was called %d times for record %d", o.calls, i)
+			return
+		}
+		o.receipt, o.err = r, err
+		if left--; left == 0 {
+			close(all)
+		}
+	})
+	select {
+	case <-all:
+	case <-k.after(patience):
+		k.Errorf("done was not called for %d of %d records in %s", left, len(records), patience)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	return append([]outcome(nil), outcomes...)
+}
+
+// publish is tryPublish for records that must be stored.
+func (k *kit) publish(b broker.Broker, records ...broker.Record) []broker.Receipt {
+	k.Helper()
+	receipts := make([]broker.Receipt, len(records))
+	for i, o := range k.tryPublish(b, records...) {
+		if o.err != nil {
+			k.Fatalf("publish record %d of %d to %s: %v", i, len(records), records[i].Topic, o.err)
+		}
+		receipts[i] = o.receipt
+	}
+	return receipts
+}
+
+// after is a channel that is ready after d; it leaves nothing behind when the scenario ends.
+func (k *kit) after(d time.Duration) <-chan time.Time {
+	timer := time.NewTimer(d)
+	k.Cleanup(func() { timer.Stop() })
+	return timer.C
+}
+
+// eventually waits until what is true.
+func (k *kit) eventually(what string, isTrue func() bool) {
+	k.Helper()
+	k.within(patience, what, isTrue)
+}
+
+func (k *kit) within(limit time.Duration, what string, isTrue func() bool) {
+	k.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.Now().Add(limit)
+	for !isTrue() {
+		if time.Now().After(deadline) {
+			k.Fatalf("not within %s: %s", limit, what)
+		}
+		<-tick.C
+	}
+}
+
+// wait lets time pass: for what must not happen meanwhile.
+func (k *kit) wait(d time.Duration) {
+	<-k.after(d)
+}

@@ -1,0 +1,169 @@
+package brokertest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+)
+
+// Oracle knows what was published and watches what is handled. The occurrences of each key are numbered 1, 2, 3 … as they are
+// published; the first handling of each number must come in that order, and none may be missing.
+//
+//	n := oracle.Issue("seat-7")          // before it is published
+//	oracle.Stored("seat-7", n)           // when the broker (or the transaction) said that it has it
+//	oracle.Handled("seat-7", n)          // each time that it is handled
+//	oracle.Excused("seat-7", n)          // if it was recorded as a dead letter, or discarded
+//	err := oracle.Check().Err()
+//
+// What was issued but never acknowledged as stored may be handled or not, but not out of order. The zero value is ready to use; it
+// is safe for concurrent use. To be believed, a test shows that its oracle finds what is broken: see this package's own tests.
+type Oracle struct {
+	mu   sync.Mutex // guards what follows
+	keys map[string]*history
+}
+
+// history is what is known of one key.
+type history struct {
+	issued  int
+	stored  map[int]bool
+	excused map[int]bool
+	seen    map[int]bool
+	first   []int // numbers in the order of their first handling
+	repeats int
+}
+
+// Issue returns the next number of key.
+func (o *Oracle) Issue(key string) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	h := o.of(key)
+	h.issued++
+	return h.issued
+}
+
+// Stored notes that number n of key was acknowledged: from now on it must not be lost.
+func (o *Oracle) Stored(key string, n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.of(key).stored[n] = true
+}
+
+// Handled notes that number n of key was handled, for the first time or again.
+func (o *Oracle) Handled(key string, n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	h := o.of(key)
+	if h.seen[n] {
+		h.repeats++
+		return
+	}
+	h.seen[n] = true
+	h.first = append(h.first, n)
+}
+
+// Excused notes that number n of key was given up on knowingly. It need not be handled.
+func (o *Oracle) Excused(key string, n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.of(key).excused[n] = true
+}
+
+// Open returns how many numbers were stored and neither handled nor excused yet.
+func (o *Oracle) Open() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	open := 0
+	for _, h := range o.keys {
+		open += len(h.missing())
+	}
+	return open
+}
+
+// Check compares all that was noted.
+func (o *Oracle) Check() Verdict {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	v := Verdict{Keys: len(o.keys)}
+	names := make([]string, 0, len(o.keys))
+	for key := range o.keys {
+		names = append(names, key)
+	}
+	sort.Strings(names)
+	for _, key := range names {
+		h := o.keys[key]
+		v.Issued += h.issued
+		v.Handled += len(h.first)
+		v.Repeats += h.repeats
+		for _, n := range h.missing() {
+			v.Lost = append(v.Lost, fmt.Sprintf("%s: %d was stored and never handled", key, n))
+		}
+		h.judgeOrder(key, &v)
+	}
+	return v
+}
+
+// of is the history of key; the lock is held.
+func (o *Oracle) of(key string) *history {
+	if o.keys == nil {
+		o.keys = make(map[string]*history)
+	}
+	h, ok := o.keys[key]
+	if !ok {
+		h = &history{stored: make(map[int]bool), excused: make(map[int]bool), seen: make(map[int]bool)}
+		o.keys[key] = h
+	}
+	return h
+}
+
+func (h *history) missing() []int {
+	var missing []int
+	for n := range h.stored {
+		if !h.seen[n] && !h.excused[n] {
+			missing = append(missing, n)
+		}
+	}
+	slices.Sort(missing)
+	return missing
+}
+
+// judgeOrder finds numbers that came after a larger one. A number that is still missing is lost, not disordered.
+func (h *history) judgeOrder(key string, v *Verdict) {
+	largest := 0
+	for _, n := range h.first {
+		switch {
+		case n < 1 || n > h.issued:
+			v.Foreign = append(v.Foreign, fmt.Sprintf("%s: %d was handled and never issued", key, n))
+		case n < largest:
+			v.Disordered = append(v.Disordered, fmt.Sprintf("%s: %d was first handled after %d", key, n, largest))
+		default:
+			largest = n
+		}
+	}
+}
+
+// Verdict is what an [Oracle] found.
+type Verdict struct {
+	// Keys, Issued and Handled count keys, numbers that were issued, and numbers that were handled at least once.
+	Keys, Issued, Handled int
+	// Repeats counts handlings of a number that had been handled before. A failover may cause them.
+	Repeats int
+	// Lost, Disordered and Foreign have a line for each number that was stored and not handled, was first handled after a later one, or
+	// was handled though nobody issued it.
+	Lost, Disordered, Foreign []string
+}
+
+// Err says what is wrong, with examples. Repeats are not wrong.
+func (v Verdict) Err() error {
+	return errors.Join(v.complain("lost", v.Lost), v.complain("out of order", v.Disordered), v.complain("foreign", v.Foreign))
+}
+
+func (v Verdict) complain(what string, lines []string) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	const examples = 5
+	return fmt.Errorf("%d of %d records %s: %s", len(lines), v.Issued, what, strings.Join(lines[:min(len(lines), examples)], "; "))
+}
