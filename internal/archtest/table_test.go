@@ -1,0 +1,58 @@
+package archtest_test
+
+// picture has a row for each package: its name, an arrow, what it may import. Everybody may import the standard library.
+// A name with a dot in its first part is a module of somebody else and stands for all of its packages; any other name is a
+// package of ours, where "tidings" is the root and "x/..." is x with all below it. What stands after "tests:" is for test
+// files only, besides what kits allows to all of them. No row may break the rules in never.
+const picture = `
+# The ports, and what they share with their adapters.
+broker                  <-
+store                   <- broker
+internal/lease          <-
+internal/cloudevents    <- broker
+
+# The engines behind the root package.
+internal/consume        <- broker
+internal/outbox         <- broker store
+internal/lifecycle      <-
+internal/buildinfo      <-
+
+# What a service author touches.
+tidings                 <- broker store internal/cloudevents internal/consume internal/outbox internal/lease internal/lifecycle internal/buildinfo github.com/google/uuid   tests: embedded store/sqlite broker/nats tidingstest github.com/nats-io/nats.go github.com/nats-io/nats-server
+
+# Adapters: a port and one library each.
+broker/memory           <- broker internal/lease internal/cloudevents
+broker/nats             <- broker internal/lease internal/cloudevents github.com/nats-io/nats.go   tests: github.com/nats-io/nats-server
+store/memory            <- store broker internal/lease
+store/sqlite            <- store broker internal/lease modernc.org/sqlite
+embedded                <- broker/nats store/sqlite broker store github.com/nats-io/nats-server github.com/nats-io/nats.go github.com/gofrs/flock
+
+# What surrounds an app.
+cli                     <- tidings broker store internal/buildinfo github.com/spf13/cobra   tests: embedded tidingstest
+tidingstest             <- tidings broker store broker/memory store/memory
+
+# Programs.
+cmd/tidings             <- tidings cli embedded broker store broker/nats store/sqlite examples/... internal/buildinfo github.com/spf13/cobra
+examples/tickets/...    <- tidings cli embedded broker store broker/memory store/memory broker/nats store/sqlite tidingstest examples/tickets/... github.com/google/uuid github.com/spf13/cobra   tests: github.com/chromedp
+
+# Test kits, and what only tests import.
+broker/brokertest       <- broker internal/consume internal/testenv go.uber.org/goleak pgregory.net/rapid
+store/storetest         <- store broker internal/consume internal/testenv go.uber.org/goleak pgregory.net/rapid
+internal/testenv        <-
+internal/archtest       <-
+`
+
+// kits are what the test files of every package may import.
+const kits = "broker/brokertest store/storetest broker/memory store/memory internal/testenv go.uber.org/goleak pgregory.net/rapid"
+
+// never says what no row may allow, whoever edits the table: "who" may not import "what", with a few exceptions.
+var never = []struct{ who, what, except, because string }{
+	{who: "broker/...", what: "tidings", because: "an adapter knows its port and nothing above it"},
+	{who: "store/...", what: "tidings", because: "an adapter knows its port and nothing above it"},
+	{who: "internal/...", what: "tidings", because: "the root package imports the engines, not the other way round"},
+	{who: "broker/...", what: "store/...", because: "a broker knows nothing of databases"},
+	{who: "broker/...", what: "broker/memory broker/nats broker/kafka broker/redis", because: "adapters do not import each other"},
+	{who: "store/...", what: "store/memory store/sqlite store/postgres", because: "adapters do not import each other"},
+	{who: "...", what: "examples/...", except: "cmd/tidings examples/...", because: "an example is an end, not a part"},
+	{who: "...", what: "internal/archtest", because: "it is a test"},
+}
