@@ -1,0 +1,198 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tidings-go/tidings/store"
+)
+
+// listPage is how many rows List reads at a time: no read transaction stays open while the caller looks at them, and so none keeps the
+// write-ahead log from being reused.
+const listPage = 256
+
+const columns = "queue, state, due, created, topic, key, dedup, source, message_id, headers, history, value"
+
+// insertRows adds rows in their order. A dead row whose identity its queue has already is dropped.
+func insertRows(ctx context.Context, tx *sql.Tx, rows []store.Row) error {
+	const insert = `INSERT INTO tidings_rows (` + columns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+		ON CONFLICT (queue, source, message_id) WHERE state = 1 AND message_id <> '' DO NOTHING`
+	now := time.Now()
+	for i := range rows {
+		r := &rows[i]
+		if r.State != store.Ready && r.State != store.Dead {
+			return fmt.Errorf("a row can't begin in the state %q", r.State)
+		}
+		_, err := tx.ExecContext(ctx, insert, r.Queue, int(r.State), dueNanos(r, now), now.UnixNano(), r.Record.Topic, r.Record.Key, r.Record.ID,
+			r.Source, r.MessageID, encodeHeaders(r.Record.Headers), notNil(r.History), notNil(r.Record.Value))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dueNanos is until when r waits, or 0 when it doesn't.
+func dueNanos(r *store.Row, now time.Time) int64 {
+	if r.Due.After(now) {
+		return r.Due.UnixNano()
+	}
+	return 0
+}
+
+// notNil makes nil an empty value, as the tables want it.
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// moveRows changes the state of rows and returns how many of them there were.
+func moveRows(ctx context.Context, tx *sql.Tx, to store.State, ids []int64) (int, error) {
+	list := idList(ids)
+	var done sql.Result
+	var err error
+	switch to {
+	case store.Gone:
+		done, err = tx.ExecContext(ctx, `DELETE FROM tidings_rows WHERE id IN (SELECT value FROM json_each($1))`, list)
+	case store.Dead:
+		done, err = tx.ExecContext(ctx, `UPDATE OR REPLACE tidings_rows SET state = 1, due = 0 WHERE id IN (SELECT value FROM json_each($1))`, list)
+	case store.Ready:
+		var n int
+		err = tx.QueryRowContext(ctx, `SELECT count(*) FROM tidings_rows WHERE id IN (SELECT value FROM json_each($1))`, list).Scan(&n)
+		if err != nil {
+			return 0, err
+		}
+		return n, requeueRows(ctx, tx, list)
+	default:
+		return 0, fmt.Errorf("there is no state %d", int(to))
+	}
+	if err != nil {
+		return 0, err
+	}
+	n, err := done.RowsAffected()
+	return int(n), err
+}
+
+// requeueRows gives rows that are dead or wait a place at the end of their queue, ordered by (due, id). The place is a new id, since readers go by id.
+func requeueRows(ctx context.Context, tx *sql.Tx, list string) error {
+	const these = `id IN (SELECT value FROM json_each($1)) AND (state <> 0 OR due > 0)`
+	const again = `INSERT INTO tidings_rows (` + columns + `)
+		SELECT queue, 0, 0, created, topic, key, dedup, source, message_id, headers, history, value
+		FROM tidings_rows WHERE ` + these + ` ORDER BY tidings_rows.due, tidings_rows.id`
+	if _, err := tx.ExecContext(ctx, again, list); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `DELETE FROM tidings_rows WHERE `+these, list)
+	return err
+}
+
+// idList writes ids as JSON, which SQLite reads as a table. So one prepared statement serves any number of them.
+func idList[T int64 | uint64](ids []T) string {
+	b, err := json.Marshal(ids)
+	if err != nil || ids == nil { // Integers always encode; nil would be "null".
+		return "[]"
+	}
+	return string(b)
+}
+
+// List implements [store.Store].
+func (s *Store) List(ctx context.Context, f store.Filter) iter.Seq2[store.Row, error] {
+	return func(yield func(store.Row, error) bool) {
+		left := f.Limit
+		for {
+			page := f
+			page.Limit = listPage
+			if f.Limit > 0 {
+				page.Limit = min(left, listPage)
+			}
+			rows, err := s.listPage(ctx, page)
+			for _, r := range rows {
+				if !yield(r, nil) {
+					return
+				}
+				f.After = r.ID
+			}
+			if err != nil {
+				yield(store.Row{}, explain("list", err))
+				return
+			}
+			left -= len(rows)
+			if len(rows) < page.Limit || (f.Limit > 0 && left <= 0) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Store) listPage(ctx context.Context, f store.Filter) ([]store.Row, error) {
+	where, args := listWhere(f)
+	query := `SELECT id, ` + columns + ` FROM tidings_rows WHERE ` + where + ` ORDER BY id LIMIT ` + strconv.Itoa(f.Limit)
+	rows, err := s.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var page []store.Row
+	for rows.Next() {
+		r, err := scanRow(rows)
+		if err != nil {
+			return page, err
+		}
+		page = append(page, r)
+	}
+	return page, rows.Err()
+}
+
+// listWhere is the condition for f. States are written as numbers, so that SQLite sees which of its partial indexes fits.
+func listWhere(f store.Filter) (where string, args []any) {
+	terms := []string{"id > ?"}
+	args = []any{f.After}
+	if f.Queues != nil {
+		terms = append(terms, "queue IN ("+strings.Join(slices.Repeat([]string{"?"}, len(f.Queues)), ", ")+")")
+		for _, q := range f.Queues {
+			args = append(args, q)
+		}
+	}
+	if f.States != nil {
+		states := make([]string, len(f.States))
+		for i, state := range f.States {
+			states[i] = "state = " + strconv.Itoa(int(state))
+		}
+		terms = append(terms, "("+cmp.Or(strings.Join(states, " OR "), "1 = 0")+")")
+	}
+	if f.Key != "" {
+		terms = append(terms, "key = ?")
+		args = append(args, f.Key)
+	}
+	return strings.Join(terms, " AND "), args
+}
+
+// scanRow reads the row that rows stands on.
+func scanRow(rows *sql.Rows) (store.Row, error) {
+	var r store.Row
+	var due, created int64
+	var headers []byte
+	err := rows.Scan(&r.ID, &r.Queue, &r.State, &due, &created, &r.Record.Topic, &r.Record.Key, &r.Record.ID, &r.Source, &r.MessageID,
+		&headers, &r.History, &r.Record.Value)
+	if err != nil {
+		return r, err
+	}
+	if due > 0 {
+		r.Due = time.Unix(0, due)
+	}
+	r.Created = time.Unix(0, created)
+	if r.Record.Headers, err = decodeHeaders(headers); err != nil {
+		return r, fmt.Errorf("row %d: %w", r.ID, err)
+	}
+	return r, nil
+}

@@ -1,0 +1,144 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tidings-go/tidings/store"
+)
+
+func claimScenarios() []scenario {
+	return []scenario{
+		on("claim/first, then again", claimAgain),
+		on("claim/ids of any shape", claimAnyShape),
+		on("claim/at the same time", claimConcurrently),
+		on("claim/the second waits for the first", claimWaits),
+		on("claim/Save needs Claim", saveNeedsClaim),
+	}
+}
+
+// claim claims in a transaction of its own and returns what came.
+func (b *bench) claim(space, id string) (first bool, saved []byte) {
+	b.Helper()
+	b.tx(func(tx store.Tx) (err error) {
+		first, saved, err = tx.Claim(b.ctx, space, id)
+		return err
+	})
+	return first, saved
+}
+
+func (b *bench) wantClaim(space, id string, wantFirst bool, wantSaved string) {
+	b.Helper()
+	first, saved := b.claim(space, id)
+	if first != wantFirst || !bytes.Equal(saved, []byte(wantSaved)) {
+		b.Errorf("claim of %.40q in %q: first %v, saved %q; want %v, %q", id, space, first, saved, wantFirst, wantSaved)
+	}
+}
+
+func claimAgain(b *bench) {
+	b.tx(func(tx store.Tx) error {
+		first, _, err := tx.Claim(b.ctx, "space", "1")
+		b.must(err)
+		if !first {
+			b.Errorf("the first claim is not the first")
+		}
+		b.must(tx.Save(b.ctx, "space", "1", []byte("half")))
+		b.must(tx.Save(b.ctx, "space", "1", []byte("result")))
+		first, saved, err := tx.Claim(b.ctx, "space", "1")
+		if first || string(saved) != "result" {
+			b.Errorf("claimed twice in one transaction: first %v, saved %q", first, saved)
+		}
+		return err
+	})
+	b.replica().wantClaim("space", "1", false, "result")
+	b.wantClaim("other", "1", true, "")
+	b.wantClaim("space", "2", true, "")
+	b.wantClaim("space", "2", false, "")
+}
+
+func claimAnyShape(b *bench) {
+	for _, id := range strange() {
+		b.wantClaim("space", id, true, "")
+		b.wantClaim("space", id, false, "")
+		b.wantClaim("space"+id+"x", id, true, "")
+	}
+	b.wantClaim("space", "01", true, "")
+	b.wantClaim("space", "1", true, "")
+	b.wantClaim("space", "1.0", true, "")
+}
+
+// claimConcurrently lets many claim the same ids at once; some of them fail afterwards. Each id is claimed for good exactly once.
+func claimConcurrently(b *bench) {
+	const claimers, ids = 8, 25
+	benches := []*bench{b, b.replica()}
+	var firsts [ids]atomic.Int64
+	var claiming sync.WaitGroup
+	for c := range claimers {
+		on := benches[c%2]
+		claiming.Go(func() {
+			for i := range ids {
+				var first bool
+				err := on.s.InTx(b.ctx, func(ctx context.Context, tx store.Native) (err error) {
+					first, _, err = tx.StoreTx().Claim(ctx, "space", fmt.Sprint(i))
+					if err == nil && c%4 == 3 {
+						return errUser
+					}
+					return err
+				})
+				if err == nil && first {
+					firsts[i].Add(1)
+				}
+			}
+		})
+	}
+	claiming.Wait()
+	for i := range firsts {
+		if n := firsts[i].Load(); n != 1 {
+			b.Errorf("id %d was claimed for the first time by %d transactions that committed, want 1", i, n)
+		}
+	}
+}
+
+// claimWaits starts a second claim while the first is not committed yet.
+func claimWaits(b *bench) {
+	for i, result := range []error{nil, errUser} {
+		id := fmt.Sprint("waits ", i)
+		other := b.replica()
+		var second sync.WaitGroup
+		var committed atomic.Bool
+		_ = b.s.InTx(b.ctx, func(ctx context.Context, tx store.Native) error {
+			first, _, err := tx.StoreTx().Claim(ctx, "space", id)
+			if !first || err != nil {
+				b.Errorf("first claim: %v, %v", first, err)
+			}
+			second.Go(func() {
+				first, saved := other.claim("space", id)
+				if !committed.Load() {
+					b.Errorf("the second claim did not wait")
+				}
+				if want := result != nil; first != want || (result == nil && string(saved) != "result") {
+					b.Errorf("after the end with %v the second claim returned first %v, saved %q", result, first, saved)
+				}
+			})
+			err = tx.StoreTx().Save(ctx, "space", id, []byte("result"))
+			if err != nil {
+				b.Errorf("save: %v", err)
+			}
+			committed.Store(true) // From here on the second may go on, as soon as the store lets it.
+			return result
+		})
+		second.Wait()
+	}
+}
+
+func saveNeedsClaim(b *bench) {
+	err := b.s.InTx(b.ctx, func(ctx context.Context, tx store.Native) error {
+		return tx.StoreTx().Save(ctx, "space", "never claimed", []byte("x"))
+	})
+	if err == nil {
+		b.Errorf("a value was saved for an id that nobody claimed")
+	}
+}

@@ -1,0 +1,287 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/store"
+)
+
+func laneScenarios() []scenario {
+	return []scenario{
+		on("lanes/all rows once and in order", rowsInOrder),
+		on("lanes/limits hold", limitsHold),
+		on("lanes/only what was settled is deleted", onlySettledIsDeleted),
+		on("lanes/what was not settled is offered again", unsettledComesAgain),
+		on("lanes/queues are apart", queuesAreApart),
+		on("lanes/a lane has one owner, and hands over what is left", oneOwner),
+		on("lanes/the end of Lanes is io.EOF and leaves time to settle", endIsEOF),
+		on("lanes/Fetch ends with its own context", fetchEnds),
+		on("lanes/a commit wakes the reader", commitWakes),
+		on("lanes/a commit of another replica wakes the reader", otherCommitWakes),
+		on("lanes/ids are never used again", idsAreNotReused),
+	}
+}
+
+func rowsInOrder(b *bench) {
+	var want []string
+	for i := range 50 {
+		want = append(want, fmt.Sprint(i))
+	}
+	b.append(rows("k", want...)...)
+	b.wantTaken(b.take("", 50, all), want...)
+	b.wantValues()
+}
+
+func limitsHold(b *bench) {
+	big := string(make([]byte, 1000))
+	b.append(rows("k", big, big, big, big, big, big)...)
+	b.lane("", func(ctx context.Context, p broker.Partition) {
+		for _, f := range []struct{ limit, maxBytes, want int }{{2, 1 << 20, 2}, {10, 1, 1}, {10, 1500, 2}, {10, 1 << 20, 1}} {
+			deliveries, err := p.Fetch(ctx, f.limit, f.maxBytes)
+			if err != nil || len(deliveries) != f.want {
+				b.Errorf("Fetch(%d, %d) returned %d rows and the error %v, want %d rows", f.limit, f.maxBytes, len(deliveries), err, f.want)
+			}
+		}
+	})
+}
+
+// lane calls use with the lane that holds the key "k", once. use must fetch: other lanes of a store that has several only wait.
+func (b *bench) lane(queue string, use func(ctx context.Context, p broker.Partition)) {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	var used atomic.Bool
+	b.must(b.s.Lanes(ctx, queue, func(lane context.Context, p broker.Partition) {
+		first, err := p.Fetch(lane, 1, 1)
+		if err != nil || !used.CompareAndSwap(false, true) {
+			return
+		}
+		defer cancel()
+		use(lane, &ahead{p, first})
+	}))
+	if !used.Load() {
+		b.Fatalf("queue %q offered nothing", queue)
+	}
+}
+
+// ahead is a partition of which the first delivery was already fetched.
+type ahead struct {
+	broker.Partition
+	first []broker.Delivery
+}
+
+// Fetch returns what was fetched ahead along with what fits behind it.
+func (a *ahead) Fetch(ctx context.Context, limit, maxBytes int) ([]broker.Delivery, error) {
+	first := a.first
+	a.first = nil
+	size := 0
+	for i := range first {
+		size += first[i].Size()
+	}
+	if len(first) == 0 || limit <= len(first) || maxBytes <= size {
+		if len(first) > 0 {
+			return first, nil
+		}
+		return a.Partition.Fetch(ctx, limit, maxBytes)
+	}
+	more, err := a.Partition.Fetch(ctx, limit-len(first), maxBytes-size)
+	return append(first, more...), err
+}
+
+func onlySettledIsDeleted(b *bench) {
+	b.append(rows("k", "1", "2", "3", "4", "5", "6")...)
+	odd := func(d broker.Delivery) bool { return string(d.Value) != "2" && string(d.Value) != "5" }
+	b.take("", 6, odd)
+	b.wantValues("2", "5")
+}
+
+func unsettledComesAgain(b *bench) {
+	b.append(rows("k", "1", "2", "3")...)
+	b.wantTaken(b.take("", 3, none), "1", "2", "3")
+	b.wantTaken(b.take("", 3, func(d broker.Delivery) bool { return string(d.Value) == "2" }), "1", "2", "3")
+	b.wantTaken(b.take("", 2, all), "1", "3")
+
+	b.append(rows("k", "4", "5")...)
+	b.fetchAgain()
+}
+
+// fetchAgain checks that a lane that was given back while Lanes goes on is offered again, from its oldest row on.
+func (b *bench) fetchAgain() {
+	b.Helper()
+	ctx, cancel := context.WithCancel(b.ctx)
+	defer cancel()
+	var times atomic.Int64
+	b.must(b.s.Lanes(ctx, "", func(lane context.Context, p broker.Partition) {
+		deliveries, err := p.Fetch(lane, 2, 1<<20)
+		if err != nil {
+			return
+		}
+		b.wantTaken(deliveries, "4", "5")
+		if times.Add(1) == 3 {
+			cancel()
+		}
+	}))
+	if times.Load() < 3 {
+		b.Errorf("the lane was offered %d times, want 3", times.Load())
+	}
+}
+
+func queuesAreApart(b *bench) {
+	mine := row("k", "mine")
+	mine.Queue = "shop.mailer"
+	b.append(row("k", "outbox"), mine, row("k", "outbox 2"))
+	b.wantTaken(b.take("shop.mailer", 1, all), "mine")
+	b.wantTaken(b.take("", 2, all), "outbox", "outbox 2")
+}
+
+// oneOwner lets two replicas want one queue. Each reads a while, stops, and goes on after the other.
+func oneOwner(b *bench) {
+	const total = 60
+	for i := range total {
+		b.append(row("k", fmt.Sprint(i)))
+	}
+	var mu sync.Mutex
+	var got []string
+	owners := map[int]bool{} // who reads the lane of "k" now
+	ctx, cancel := context.WithCancel(b.ctx)
+	defer cancel()
+
+	read := func(who int, lane context.Context, p broker.Partition) {
+		for range 10 {
+			deliveries, err := p.Fetch(lane, 2, 1<<20)
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			owners[who] = true
+			if len(owners) > 1 {
+				b.Errorf("two replicas own the lane")
+			}
+			got = append(got, valuesTaken(deliveries)...)
+			mu.Unlock()
+			if err := p.Settle(lane, broker.Settlement{Done: chosen(deliveries, all)}); err != nil {
+				b.Errorf("settle: %v", err)
+			}
+			mu.Lock()
+			delete(owners, who)
+			if len(got) >= total {
+				cancel()
+			}
+			mu.Unlock()
+		}
+	}
+	var replicas sync.WaitGroup
+	for who, replica := range []*bench{b, b.replica()} {
+		replicas.Go(func() {
+			err := replica.s.Lanes(ctx, "", func(lane context.Context, p broker.Partition) { read(who, lane, p) })
+			if err != nil {
+				b.Errorf("lanes: %v", err)
+			}
+		})
+	}
+	replicas.Wait()
+	for i, v := range got {
+		if v != fmt.Sprint(i) {
+			b.Fatalf("the replicas read %q: not each row once and in order", got)
+		}
+	}
+	b.wantValues()
+}
+
+func endIsEOF(b *bench) {
+	b.append(rows("k", "1", "2")...)
+	ctx, cancel := context.WithCancel(b.ctx)
+	defer cancel()
+	b.must(b.s.Lanes(ctx, "", func(lane context.Context, p broker.Partition) {
+		deliveries, err := p.Fetch(lane, 1, 1<<20)
+		if errors.Is(err, io.EOF) {
+			return // Another lane than that of "k".
+		}
+		b.must(err)
+		cancel()
+		if _, err := p.Fetch(lane, 1, 1<<20); !errors.Is(err, io.EOF) {
+			b.Errorf("Fetch returned %v after the end of Lanes' context, want io.EOF", err)
+		}
+		if lane.Err() != nil {
+			b.Errorf("the lane's context ended with that of Lanes")
+		}
+		b.must(p.Settle(lane, broker.Settlement{Done: chosen(deliveries, all)}))
+	}))
+	b.wantValues("2")
+
+	b.must(b.s.Lanes(ctx, "", func(context.Context, broker.Partition) { b.Errorf("a lane was offered although the context had ended") }))
+}
+
+func fetchEnds(b *bench) {
+	b.append(row("k", "1"))
+	b.lane("", func(ctx context.Context, p broker.Partition) {
+		if _, err := p.Fetch(ctx, 1, 1); err != nil {
+			b.Errorf("fetch: %v", err)
+		}
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		defer cancel()
+		if _, err := p.Fetch(ctx, 1, 1); !errors.Is(err, context.DeadlineExceeded) {
+			b.Errorf("Fetch returned %v at its deadline, want context.DeadlineExceeded", err)
+		}
+	})
+}
+
+func commitWakes(b *bench)      { b.wakes(b, 100*time.Millisecond) }
+func otherCommitWakes(b *bench) { b.wakes(b.replica(), 300*time.Millisecond) }
+
+// wakes measures how long it takes from a commit by another goroutine until an idle reader has the row. The median counts: the machine may be busy.
+func (b *bench) wakes(committer *bench, limit time.Duration) {
+	b.Helper()
+	b.append(row("k", "0"))
+	var took []time.Duration
+	b.lane("", func(ctx context.Context, p broker.Partition) {
+		for i := range 10 {
+			if _, err := p.Fetch(ctx, 1, 1<<20); err != nil {
+				b.Errorf("fetch: %v", err)
+				return
+			}
+			var committing sync.WaitGroup
+			var committed time.Time
+			committing.Go(func() {
+				<-time.After(10 * time.Millisecond) // The reader is waiting by now.
+				committer.append(row("k", fmt.Sprint(i+1)))
+				committed = time.Now()
+			})
+			deliveries, err := p.Fetch(ctx, 1, 1<<20)
+			received := time.Now()
+			committing.Wait()
+			if err != nil {
+				b.Errorf("fetch: %v", err)
+				return
+			}
+			took = append(took, received.Sub(committed))
+			b.wantTaken(deliveries, fmt.Sprint(i+1))
+			committer.append(row("k", "next"))
+		}
+	})
+	slices.Sort(took)
+	if len(took) == 0 || took[len(took)/2] > limit {
+		b.Errorf("an idle reader had the rows after %v, want less than %v", took, limit)
+	}
+}
+
+func idsAreNotReused(b *bench) {
+	var last int64
+	for range 5 {
+		b.append(row("k", "x"))
+		rows := b.list(store.Filter{})
+		if len(rows) != 1 || rows[0].ID <= last {
+			b.Fatalf("the rows %v came after id %d", rows, last)
+		}
+		last = rows[0].ID
+		b.take("", 1, all)
+	}
+}
