@@ -32,7 +32,6 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 type driverConn interface {
 	driver.Conn
 	driver.ConnPrepareContext
-	driver.QueryerContext
 	driver.SessionResetter
 	driver.Validator
 	Status(op sqlite.DBStatusOp, reset bool) (current, high int, err error)
@@ -43,6 +42,15 @@ type driverStmt interface {
 	driver.Stmt
 	driver.StmtExecContext
 	driver.StmtQueryContext
+}
+
+// driverRows is what the driver's rows can do.
+type driverRows interface {
+	driver.RowsColumnTypeDatabaseTypeName
+	driver.RowsColumnTypeLength
+	driver.RowsColumnTypeNullable
+	driver.RowsColumnTypePrecisionScale
+	driver.RowsColumnTypeScanType
 }
 
 // conn is the connection that writes. Within a group's transaction, which [writer] begins and commits, a transaction of
@@ -73,9 +81,22 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	return s.ExecContext(context.WithoutCancel(ctx), args)
 }
 
-// QueryContext implements [driver.QueryerContext].
+// QueryContext runs a query that it has prepared before, if it can.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	return c.driverConn.QueryContext(context.WithoutCancel(ctx), query, args)
+	s, err := c.take(query)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := s.QueryContext(context.WithoutCancel(ctx), args)
+	if err != nil {
+		c.put(query, s)
+		return nil, err
+	}
+	full, ok := raw.(driverRows)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("the SQLite driver's rows %T lack methods of database/sql/driver", raw), raw.Close(), s.Close())
+	}
+	return &rows{driverRows: full, closed: func() { c.put(query, s) }}, nil
 }
 
 // PrepareContext implements [driver.ConnPrepareContext].
@@ -197,4 +218,20 @@ func (s stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver
 // QueryContext implements [driver.StmtQueryContext].
 func (s stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	return s.driverStmt.QueryContext(context.WithoutCancel(ctx), args)
+}
+
+// rows give their statement back when they are closed.
+type rows struct {
+	driverRows
+	closed func()
+}
+
+// Close implements [driver.Rows].
+func (r *rows) Close() error {
+	err := r.driverRows.Close()
+	if r.closed != nil {
+		r.closed()
+		r.closed = nil
+	}
+	return err
 }
