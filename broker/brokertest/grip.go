@@ -46,7 +46,7 @@ func (k *kit) grab(b broker.Broker, r broker.Reader) *grabber {
 // next is the next partition that Consume gives.
 func (g *grabber) next() *grip {
 	g.k.Helper()
-	return g.nextWithin(patience)
+	return g.nextWithin(g.k.patience)
 }
 
 func (g *grabber) nextWithin(limit time.Duration) *grip {
@@ -65,7 +65,7 @@ func (g *grabber) nextWithin(limit time.Duration) *grip {
 // read fetches n deliveries and settles none.
 func (g *grip) read(n int) []broker.Delivery {
 	g.k.Helper()
-	ctx, cancel := context.WithTimeout(g.ctx, patience)
+	ctx, cancel := context.WithTimeout(g.ctx, g.k.patience)
 	defer cancel()
 	got, err := read(ctx, g.p, n)
 	if err != nil {

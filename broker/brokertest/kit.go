@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,15 +14,14 @@ import (
 	"github.com/tidings-go/tidings/broker"
 )
 
-// patience is how long something that must happen may take on a slow machine.
-const patience = 30 * time.Second
-
 // kit is what a scenario works with.
 type kit struct {
 	testing.TB
 	Fixture
-	name  string
-	count atomic.Int64
+	// patience is how long something that must happen may take on a slow machine.
+	patience time.Duration
+	name     string
+	count    atomic.Int64
 }
 
 func newKit(tb testing.TB, f Fixture) *kit {
@@ -29,7 +29,7 @@ func newKit(tb testing.TB, f Fixture) *kit {
 	f.AckWait = cmp.Or(f.AckWait, 100*time.Millisecond)
 	f.HandOver = cmp.Or(f.HandOver, 20*time.Second)
 	// The data of real servers survive a test run, so a name must not come twice.
-	return &kit{TB: tb, Fixture: f, name: "bt-" + rand.Text()[:10]}
+	return &kit{TB: tb, Fixture: f, patience: 30 * time.Second, name: "bt-" + rand.Text()[:10]}
 }
 
 // unique returns a name that nothing else has.
@@ -85,7 +85,7 @@ func (k *kit) inspect(b broker.Broker, want broker.Topic) broker.TopicState {
 
 // patient is a context that ends with the scenario, or when patience does.
 func (k *kit) patient() context.Context {
-	ctx, cancel := context.WithTimeout(k.Context(), patience)
+	ctx, cancel := context.WithTimeout(k.Context(), k.patience)
 	k.Cleanup(cancel)
 	return ctx
 }
@@ -100,11 +100,18 @@ type outcome struct {
 // tryPublish publishes and waits until done was called for every record.
 func (k *kit) tryPublish(b broker.Broker, records ...broker.Record) []outcome {
 	k.Helper()
+	return k.send(b, records)()
+}
+
+// send publishes; what it returns waits until done was called for every record.
+func (k *kit) send(b broker.Broker, records []broker.Record) (wait func() []outcome) {
+	k.Helper()
 	var mu sync.Mutex
 	outcomes := make([]outcome, len(records))
-	left := len(records)
-	all := make(chan struct{})
-	b.Publish(k.patient(), records, func(i int, r broker.Receipt, err error) {
+	var open sync.WaitGroup
+	open.Add(len(records))
+	ctx, cancel := context.WithTimeout(k.Context(), k.patience)
+	b.Publish(ctx, records, func(i int, r broker.Receipt, err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if i < 0 || i >= len(outcomes) {
@@ -117,18 +124,28 @@ func (k *kit) tryPublish(b broker.Broker, records ...broker.Record) []outcome {
 			return
 		}
 		o.receipt, o.err = r, err
-		if left--; left == 0 {
-			close(all)
-		}
+		open.Done()
 	})
-	select {
-	case <-all:
-	case <-k.after(patience):
-		k.Errorf("done was not called for %d of %d records in %s", left, len(records), patience)
+	cancel()
+	return func() []outcome {
+		k.Helper()
+		all := make(chan struct{})
+		go func() {
+			defer close(all)
+			open.Wait()
+		}()
+		// The adapter's own publish timeout must be over by then.
+		timer := time.NewTimer(2 * k.patience)
+		defer timer.Stop()
+		select {
+		case <-all:
+		case <-timer.C:
+			k.Errorf("done was not called for all of %d records in %s", len(records), 2*k.patience)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(outcomes)
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	return append([]outcome(nil), outcomes...)
 }
 
 // publish is tryPublish for records that must be stored.
@@ -154,20 +171,26 @@ func (k *kit) after(d time.Duration) <-chan time.Time {
 // eventually waits until what is true.
 func (k *kit) eventually(what string, isTrue func() bool) {
 	k.Helper()
-	k.within(patience, what, isTrue)
+	k.within(k.patience, what, isTrue)
 }
 
 func (k *kit) within(limit time.Duration, what string, isTrue func() bool) {
 	k.Helper()
+	if !k.holds(limit, isTrue) {
+		k.Fatalf("not within %s: %s", limit, what)
+	}
+}
+
+// holds waits until what is true, and reports whether it came true in time.
+func (k *kit) holds(limit time.Duration, isTrue func() bool) bool {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.Now().Add(limit)
-	for !isTrue() {
+	for deadline := time.Now().Add(limit); !isTrue(); <-tick.C {
 		if time.Now().After(deadline) {
-			k.Fatalf("not within %s: %s", limit, what)
+			return false
 		}
-		<-tick.C
 	}
+	return true
 }
 
 // wait lets time pass: for what must not happen meanwhile.

@@ -105,7 +105,7 @@ func deadReplica(k *kit) {
 	}()
 	select {
 	case <-grip.ctx.Done():
-	case <-k.after(patience):
+	case <-k.after(k.patience):
 		k.Error("the partition's context did not end when its client was closed")
 	}
 	grip.giveBack()
@@ -127,7 +127,7 @@ func staleSettlement(k *kit) {
 	stale.giveBack()
 	call.stop()
 	settleLate := func(n int) {
-		ctx, cancel := context.WithTimeout(k.Context(), patience)
+		ctx, cancel := context.WithTimeout(k.Context(), k.patience)
 		defer cancel()
 		// It may return an error or not. It must have no effect.
 		if err := stale.p.Settle(ctx, settlement(old[:n])); err != nil {

@@ -52,8 +52,8 @@ func (c *call) join() {
 	c.k.Helper()
 	select {
 	case <-c.ended:
-	case <-c.k.after(patience):
-		c.k.Fatalf("a call did not return within %s", patience)
+	case <-c.k.after(c.k.patience):
+		c.k.Fatalf("a call did not return within %s", c.k.patience)
 	}
 }
 
@@ -70,18 +70,20 @@ func (k *kit) consumeInto(box *inbox, b broker.Broker, r broker.Reader) *call {
 	return k.consume(b, r, box.each)
 }
 
-// each is a reader that settles after every fetch, and gives the partition back when it is asked to.
 func (x *inbox) each(ctx context.Context, p broker.Partition) {
+	x.note(follow(ctx, p, x.add))
+}
+
+// follow settles after every fetch, once handle has seen it. It returns why the partition ended: io.EOF when it is to be given back.
+func follow(ctx context.Context, p broker.Partition, handle func([]broker.Delivery)) error {
 	for {
 		deliveries, err := p.Fetch(ctx, 64, 1<<20)
 		if err != nil {
-			x.note(err)
-			return
+			return err
 		}
-		x.add(deliveries)
+		handle(deliveries)
 		if err := p.Settle(ctx, settlement(deliveries)); err != nil {
-			x.note(err)
-			return
+			return err
 		}
 	}
 }

@@ -91,8 +91,8 @@ func drains(k *kit) {
 		if !errors.Is(err, io.EOF) {
 			k.Errorf("a Fetch that waited returned %v, not io.EOF", err)
 		}
-	case <-k.after(patience):
-		k.Fatalf("a Fetch that waited did not return within %s", patience)
+	case <-k.after(k.patience):
+		k.Fatalf("a Fetch that waited did not return within %s", k.patience)
 	}
 	idleGrip.giveBack()
 	idle.stop()
@@ -107,7 +107,7 @@ func drains(k *kit) {
 	call.stop()
 	select {
 	case <-grip.ctx.Done():
-	case <-k.after(patience):
+	case <-k.after(k.patience):
 		k.Error("the partition's context outlived it")
 	}
 

@@ -28,6 +28,9 @@ func (b *Broker) Listen(ctx context.Context, l broker.Listener, each func(broker
 		t.admit(own, l.Group)
 		defer t.dismiss(own, l.Group)
 	}
+	if l.Ready != nil {
+		l.Ready()
+	}
 	for {
 		select {
 		case <-ctx.Done():

@@ -48,6 +48,11 @@ func (p *partition) at(sequence uint64) *broker.Delivery {
 	return &p.segments[place/segmentSize][place%segmentSize]
 }
 
+// holds reports whether the record at sequence has that ID and was not dropped.
+func (p *partition) holds(sequence uint64, id string) bool {
+	return sequence >= p.first && p.at(sequence).ID == id
+}
+
 func (p *partition) len() int { return int(p.next - p.first) } //nolint:gosec // A partition in memory has fewer than 2^63 records.
 
 // trim drops whole segments that are beyond what is retained and that nobody needs any more.

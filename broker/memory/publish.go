@@ -12,8 +12,8 @@ import (
 const stride = 32
 
 // Publish implements [broker.Broker]. It stores copies at once, so the records may be changed as soon as it returns, and it never
-// waits: memory has no bounded buffer, and ctx is not looked at. A record with the ID of one of the topic's last few thousand
-// records is not stored again; its receipt is that of the first.
+// waits: memory has no bounded buffer, and ctx is not looked at. A record with the ID of one of the topic's last
+// 8,192 records is not stored again if that one is still held; its receipt is that of the first.
 func (b *Broker) Publish(_ context.Context, records []broker.Record, done func(i int, r broker.Receipt, err error)) {
 	var results [stride]result
 	var failed map[string]error
@@ -63,7 +63,7 @@ func report(done func(int, broker.Receipt, error), i int, topic string, r *resul
 		done(i, broker.Receipt{}, fmt.Errorf("memory: publish to %q: %w", topic, err))
 		return
 	}
-	done(i, broker.Receipt{Topic: topic, Partition: r.partition, Sequence: r.sequence}, nil)
+	done(i, broker.Receipt{Topic: topic, Partition: int(r.partition), Sequence: r.sequence}, nil)
 }
 
 // Live implements [broker.Broker]. A record that can't be sent is an error, and then none is.

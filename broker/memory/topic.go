@@ -22,7 +22,7 @@ type topic struct {
 }
 
 func newTopic(want broker.Topic, retain int) *topic {
-	t := &topic{name: want.Name, retention: want.Retention, partitions: make([]*partition, want.Partitions)}
+	t := &topic{name: want.Name, retention: want.Retention, seen: newDedup(), partitions: make([]*partition, want.Partitions)}
 	for i := range t.partitions {
 		t.partitions[i] = newPartition(i, retain)
 	}
@@ -31,9 +31,8 @@ func newTopic(want broker.Topic, retain int) *topic {
 
 // result is what became of one record.
 type result struct {
-	partition int
-	sequence  uint64
-	err       error
+	place
+	err error
 }
 
 // store appends those records whose result has no error yet, and fills in the results.
@@ -43,7 +42,7 @@ func (t *topic) store(records []broker.Record, results []result) {
 	defer t.mu.Unlock()
 	for i := range records {
 		if results[i].err == nil {
-			results[i] = t.append(&records[i], now)
+			results[i].place = t.keep(&records[i], now)
 		}
 	}
 	for _, p := range t.partitions {
@@ -51,19 +50,27 @@ func (t *topic) store(records []broker.Record, results []result) {
 	}
 }
 
-// append stores one record, or finds that it was stored before. The lock is held.
-func (t *topic) append(r *broker.Record, now time.Time) result {
-	if first, ok := t.seen.find(r.ID); ok {
-		return first
+// keep stores one record, or finds that it was stored before. The lock is held.
+func (t *topic) keep(r *broker.Record, now time.Time) place {
+	if r.ID == "" {
+		return t.append(r, now)
 	}
-	p := t.place(r.Key)
+	hash := t.seen.hash(r.ID)
+	if at, ok := t.seen.find(hash); ok && t.partitions[at.partition].holds(at.sequence, r.ID) {
+		return at
+	}
+	at := t.append(r, now)
+	t.seen.add(hash, at)
+	return at
+}
+
+func (t *topic) append(r *broker.Record, now time.Time) place {
+	p := t.choose(r.Key)
 	d := p.push()
 	d.Record = t.arena.keep(r)
 	d.Partition, d.Sequence, d.Time = p.number, p.next-1, now
-	stored := result{partition: p.number, sequence: d.Sequence}
-	t.seen.add(r.ID, stored)
 	t.audience.send(&d.Record)
-	return stored
+	return place{partition: int32(p.number), sequence: d.Sequence} //nolint:gosec // There are at most maxPartitions.
 }
 
 // live shows records to the listeners and forgets them.
@@ -79,8 +86,8 @@ func (t *topic) live(records []broker.Record) {
 	}
 }
 
-// place chooses the partition: by the key's hash (FNV-1a), or in turn.
-func (t *topic) place(key string) *partition {
+// choose finds the partition for a key: by the key's hash (FNV-1a), or in turn.
+func (t *topic) choose(key string) *partition {
 	if key == "" {
 		t.rotation++
 		return t.partitions[t.rotation%len(t.partitions)]
