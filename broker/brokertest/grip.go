@@ -2,6 +2,8 @@ package brokertest
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tidings-go/tidings/broker"
@@ -70,6 +72,22 @@ func (g *grip) read(n int) []broker.Delivery {
 	got, err := read(ctx, g.p, n)
 	if err != nil {
 		g.k.Fatalf("fetch: %v, after %d of %d records", err, len(got), n)
+	}
+	return got
+}
+
+// expect fetches the records from to to that sequence published, and settles none.
+func (g *grip) expect(from, to int) []broker.Delivery {
+	g.k.Helper()
+	ctx, cancel := context.WithTimeout(g.ctx, g.k.patience)
+	defer cancel()
+	var want []string
+	for i := from; i <= to; i++ {
+		want = append(want, fmt.Sprint(i))
+	}
+	got, err := read(ctx, g.p, len(want))
+	if !slices.Equal(values(got), want) {
+		g.k.Fatalf("expected records %d to %d, got %q (%v)", from, to, values(got), err)
 	}
 	return got
 }

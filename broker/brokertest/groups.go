@@ -223,7 +223,7 @@ func (k *kit) load(b broker.Broker, topic string, oracle *Oracle) (stop func()) 
 			}
 			records := make([]broker.Record, 16)
 			for j := range records {
-				records[j] = numbered(oracle, topic, fmt.Sprint("key", (i*len(records)+j)%32))
+				records[j] = numbered(oracle, topic, fmt.Sprint("key", i%8*4+j%4)) // four of each of four keys
 			}
 			for j, o := range k.tryPublish(b, records...) {
 				if o.err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -97,6 +98,9 @@ type outcome struct {
 	calls   int
 }
 
+// errSilence is the outcome of a record for which done was not called.
+var errSilence = errors.New("done was not called")
+
 // tryPublish publishes and waits until done was called for every record.
 func (k *kit) tryPublish(b broker.Broker, records ...broker.Record) []outcome {
 	k.Helper()
@@ -108,9 +112,13 @@ func (k *kit) send(b broker.Broker, records []broker.Record) (wait func() []outc
 	k.Helper()
 	var mu sync.Mutex
 	outcomes := make([]outcome, len(records))
-	var open sync.WaitGroup
-	open.Add(len(records))
+	for i := range outcomes {
+		outcomes[i].err = errSilence
+	}
+	left := len(records)
+	all := make(chan struct{})
 	ctx, cancel := context.WithTimeout(k.Context(), k.patience)
+	defer cancel()
 	b.Publish(ctx, records, func(i int, r broker.Receipt, err error) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -124,16 +132,12 @@ func (k *kit) send(b broker.Broker, records []broker.Record) (wait func() []outc
 			return
 		}
 		o.receipt, o.err = r, err
-		open.Done()
+		if left--; left == 0 {
+			close(all)
+		}
 	})
-	cancel()
 	return func() []outcome {
 		k.Helper()
-		all := make(chan struct{})
-		go func() {
-			defer close(all)
-			open.Wait()
-		}()
 		// The adapter's own publish timeout must be over by then.
 		timer := time.NewTimer(2 * k.patience)
 		defer timer.Stop()

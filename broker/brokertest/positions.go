@@ -29,18 +29,6 @@ func (k *kit) sequence(b broker.Broker, topic string, from, to int) {
 	k.publish(b, records...)
 }
 
-// expect checks that the deliveries are the numbers from to to.
-func (k *kit) expect(deliveries []broker.Delivery, from, to int) {
-	k.Helper()
-	var want []string
-	for i := from; i <= to; i++ {
-		want = append(want, fmt.Sprint(i))
-	}
-	if got := values(deliveries); !slices.Equal(got, want) {
-		k.Fatalf("expected records %d to %d, got %q", from, to, got)
-	}
-}
-
 func positionSurvives(k *kit) {
 	b := k.open()
 	topic := k.topic(b, 1)
@@ -50,8 +38,7 @@ func positionSurvives(k *kit) {
 		client, closeClient := k.openClosable()
 		call := k.grab(client, reader)
 		grip := call.nextWithin(k.HandOver)
-		got := grip.read(3)
-		k.expect(got, from, from+2)
+		got := grip.expect(from, from+2)
 		grip.settle(got)
 		grip.giveBack()
 		call.stop()
@@ -111,7 +98,7 @@ func deadReplica(k *kit) {
 	grip.giveBack()
 	<-died
 	call.join()
-	k.expect(next.nextWithin(k.HandOver).read(8), 3, 10)
+	next.nextWithin(k.HandOver).expect(3, 10)
 }
 
 // staleSettlement keeps partitions in hand beyond their loss, as a process does that was stopped and goes on.
@@ -138,8 +125,7 @@ func staleSettlement(k *kit) {
 	settleLate(5)
 	call = k.grab(k.open(), reader)
 	grip := call.nextWithin(k.HandOver)
-	got := grip.read(6)
-	k.expect(got, 1, 6)
+	got := grip.expect(1, 6)
 	settleLate(8)
 	grip.settle(got[:4])
 	settleLate(2)
@@ -149,7 +135,7 @@ func staleSettlement(k *kit) {
 	settleLate(8)
 	call = k.grab(k.open(), reader)
 	grip = call.nextWithin(k.HandOver)
-	k.expect(grip.read(6), 5, 10)
+	grip.expect(5, 10)
 	grip.giveBack()
 	call.stop()
 }
@@ -173,7 +159,7 @@ func slowHandler(k *kit) {
 	}
 	grip.settle(got)
 	k.sequence(b, topic, 6, 7)
-	k.expect(grip.read(2), 6, 7)
+	grip.expect(6, 7)
 	grip.giveBack()
 }
 
@@ -191,6 +177,6 @@ func pausedReader(k *kit) {
 	case <-k.after(k.AckWait + k.AckWait/4):
 	}
 	k.sequence(b, topic, 6, 6)
-	k.expect(grip.read(4), 3, 6)
+	grip.expect(3, 6)
 	grip.giveBack()
 }

@@ -64,7 +64,7 @@ func fetchContext(k *kit) {
 		k.Errorf("Fetch from an empty partition until its context ended: %d records, %v", len(got), err)
 	}
 	k.sequence(b, topic, 1, 3)
-	k.expect(grip.read(3), 1, 3)
+	grip.expect(1, 3)
 	grip.giveBack()
 }
 
@@ -113,7 +113,7 @@ func drains(k *kit) {
 
 	call = k.grab(k.open(), reader)
 	grip = call.nextWithin(k.HandOver)
-	k.expect(grip.read(2), 4, 5)
+	grip.expect(4, 5)
 	grip.giveBack()
 	call.stop()
 }
@@ -168,7 +168,7 @@ func fromLatest(k *kit) {
 		call := k.grab(b, broker.Reader{Group: group, Topics: []string{topic}, From: broker.Start{Latest: true}})
 		grip := call.next()
 		k.sequence(b, topic, 6, 8)
-		k.expect(grip.read(3), 6, 8)
+		grip.expect(6, 8)
 		grip.giveBack()
 		call.stop()
 	}
@@ -185,7 +185,7 @@ func fromTime(k *kit) {
 	for _, group := range []string{"", k.unique("group")} {
 		call := k.grab(b, broker.Reader{Group: group, Topics: []string{topic}, From: broker.Start{At: at}})
 		grip := call.next()
-		k.expect(grip.read(3), 6, 8)
+		grip.expect(6, 8)
 		grip.giveBack()
 		call.stop()
 	}
