@@ -44,6 +44,7 @@ const (
 	unanswered answer = iota
 	acked
 	refused
+	postponed
 )
 
 // Ack finishes the message now, whatever becomes of the batch.
@@ -61,6 +62,12 @@ func (i *Item) Nak(after time.Duration) {
 
 // Term makes the message a dead letter when the handler returns.
 func (i *Item) Term(err error) { i.reply(refused, DeadLetter(err)) }
+
+// Fail makes the message fail with err, as if it had been handled alone and its handler had returned err.
+func (i *Item) Fail(err error) { i.reply(refused, err) }
+
+// Later gives the message back unhandled: it is not a failed attempt, and the message comes again when its turn in its lane has come.
+func (i *Item) Later() { i.reply(postponed, nil) }
 
 // InProgress begins the batch's timeout anew.
 func (i *Item) InProgress() {
@@ -253,7 +260,7 @@ func (c *Consumer) concludeBatch(b *batch, err error, resolve func(*message, err
 			continue
 		case i.answer == unanswered && err == nil:
 			o = outcome{end: handled}
-		case i.answer == unanswered && b.interrupted():
+		case i.answer == postponed, i.answer == unanswered && b.interrupted():
 			i.message.attempt--
 			o = outcome{end: again}
 		default:
