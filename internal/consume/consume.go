@@ -34,10 +34,11 @@ type Config struct {
 	Group string
 	// Concurrency is how many handlers run at once, over all partitions. A batch counts as one. Default 16.
 	Concurrency int
-	// MaxMessages is how many messages are held at once: fetched and not finished. The partitions share it evenly, but each may hold
-	// one. Default 4096, and never less than 4 × Concurrency.
+	// MaxMessages is how many messages are held at once: fetched and not finished. The partitions share it evenly, so that one whose
+	// messages fail doesn't starve the others, and each may hold at least one. When a partition is added, the others keep what they have fetched
+	// by then, so more may be held for a while. Default 4096, and never less than 4 × Concurrency.
 	MaxMessages int
-	// MaxBytes bounds the same by size. Default 32 MiB.
+	// MaxBytes bounds the same by size, give or take a message for each partition. Default 32 MiB.
 	MaxBytes int
 	// Retry is how often and how fast a failed message is tried again.
 	Retry Retry

@@ -35,6 +35,7 @@ type tape struct {
 	settled   int             // calls of Settle
 	settleErr error
 	ending    bool // Fetch says io.EOF at the end
+	once      bool // it is not offered again
 	silent    bool // don't check each record at each settlement
 }
 
@@ -142,7 +143,7 @@ func (t *topic) source(ctx context.Context, each func(context.Context, broker.Pa
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				p.offer(ctx, each)
-				if p.ending {
+				if p.once {
 					return
 				}
 			}
