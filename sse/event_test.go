@@ -57,8 +57,11 @@ func TestReadReportsTheStreamsError(t *testing.T) {
 
 func TestImpossibleEventsAreRefused(t *testing.T) {
 	for _, e := range []sse.Event{
-		{ID: "a\nb", Data: []byte("x")}, {ID: "a\x00", Data: []byte("x")}, {Name: "a\rb", Data: []byte("x")},
-		{ID: "a"}, {Data: []byte{0xff}},
+		{ID: "a\nb", Data: []byte("x")},
+		{ID: "a\x00", Data: []byte("x")},
+		{Name: "a\rb", Data: []byte("x")},
+		{ID: "a"},
+		{Data: []byte{0xff}},
 	} {
 		if err := sse.New(sse.Config{}).Publish(e.ID, e.Name, e.Data); err == nil {
 			t.Errorf("%+v was published", e)
