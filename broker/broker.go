@@ -174,6 +174,8 @@ type Listener struct {
 	Topics []string
 	// Group shares the records: one of its listeners gets each. Without a group every listener gets all.
 	Group string
+	// Ready is called once, when every record published from then on will be heard. It may be nil.
+	Ready func()
 }
 
 // Op is what [Broker.Topics] does.

@@ -204,7 +204,9 @@ func (c *Consumer) handleBatch(b *batch) error {
 	}
 	timeout := b.reaction.Timeout
 	if timeout > 0 {
+		c.mu.Lock()
 		b.limit = time.AfterFunc(timeout, func() { c.expire(ctx, b, cancel) })
+		c.mu.Unlock()
 		defer b.limit.Stop()
 	}
 	err := callBatch(ctx, b)
@@ -235,17 +237,17 @@ func (b *batch) others() []*partition {
 
 // expire is called by the timer of the batch's timeout, and once more when the handler has ignored that.
 func (c *Consumer) expire(ctx context.Context, b *batch, cancel context.CancelCauseFunc) {
+	cancel(context.DeadlineExceeded)
 	c.mu.Lock()
-	again := b.late
-	b.late = true
-	if !again && !b.closed {
+	overdue := b.late && !b.closed
+	if !b.late {
+		b.late = true
 		b.limit.Reset(grace)
 	}
 	c.mu.Unlock()
-	if again {
+	if overdue {
 		c.warnOverdue(ctx, b.reaction)
 	}
-	cancel(context.DeadlineExceeded)
 }
 
 // concludeBatch ends b's turn: items that were not answered follow err. What follows from a failure is resolve's matter.

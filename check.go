@@ -1,0 +1,293 @@
+package tidings
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/tidings-go/tidings/broker"
+)
+
+// Severity says how bad a problem is.
+type Severity int
+
+const (
+	// Wrong problems keep the app from running.
+	Wrong Severity = iota
+	// Doubtful problems are logged when the app starts.
+	Doubtful
+)
+
+// Problem is something in the app that is wrong or doubtful, where it is, and what to do about it.
+type Problem struct {
+	Severity Severity
+	// Where is a file and line, or the name of a setting.
+	Where string
+	Text  string
+}
+
+// String is the problem in one line.
+func (p Problem) String() string { return p.Where + ": " + p.Text }
+
+func joinProblems(problems []Problem, severity Severity) error {
+	var errs []error
+	for _, p := range problems {
+		if p.Severity == severity {
+			errs = append(errs, errors.New("tidings: "+p.String()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Problems is what [App.Check] finds, with what is only doubtful.
+func (a *App) Problems(ctx context.Context) []Problem {
+	a.mu.Lock()
+	c := &checker{app: a, modules: slices.Clone(a.modules), known: make(map[string]known, len(a.cores))}
+	for id, k := range a.cores {
+		c.known[id] = *k
+	}
+	a.mu.Unlock()
+	c.config()
+	c.definitions()
+	c.emitted()
+	c.wireTypes()
+	_, order := startOrder(c.modules)
+	c.problems = append(c.problems, order...)
+	c.subscriptions()
+	c.listeners()
+	c.topicNames()
+	c.external(ctx)
+	slices.SortStableFunc(c.problems, func(x, y Problem) int { return cmp.Compare(x.Where, y.Where) })
+	return c.problems
+}
+
+// checker goes through an app.
+type checker struct {
+	app      *App
+	modules  []*Module
+	known    map[string]known
+	problems []Problem
+}
+
+func (c *checker) wrong(where, format string, args ...any) {
+	c.problems = append(c.problems, Problem{Wrong, where, fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) doubtful(where, format string, args ...any) {
+	c.problems = append(c.problems, Problem{Doubtful, where, fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) config() {
+	cfg := c.app.cfg
+	if !domainPattern.MatchString(cfg.Service) {
+		c.wrong("Config.Service", "%q: want lower-case letters, digits and '-', such as \"tickets\"", cfg.Service)
+	}
+	if cfg.Broker == nil {
+		c.wrong("Config.Broker", "there is none: set it, to embedded.Open or nats.Open, say")
+	}
+	for _, t := range cfg.Topics {
+		if err := checkTopic(t.Name); err != nil {
+			c.wrong("Config.Topics", "%v", err)
+		}
+	}
+}
+
+// definitions reports the mistakes in each definition, and identities that were defined twice.
+func (c *checker) definitions() {
+	for id, k := range c.known {
+		var first *core
+		for _, core := range k.cores {
+			for _, err := range core.errs {
+				c.wrong(core.def.Where, "event %s: %v", id, err)
+			}
+			if core.named {
+				continue
+			}
+			if first != nil {
+				c.wrong(core.def.Where, "event %s is defined here and at %s: keep one definition and import it, or use Named to read it", id, first.def.Where)
+			}
+			first = cmp.Or(first, core)
+		}
+	}
+}
+
+// emitted checks that the service owns what it emits, and that the topology has a place for it.
+func (c *checker) emitted() {
+	for _, m := range c.modules {
+		for _, core := range m.emitted {
+			d := c.app.definition(core)
+			if core.any {
+				c.wrong(d.Where, "Any can't be emitted: it stands for every event")
+				continue
+			}
+			if !c.owns(d.Domain) {
+				c.wrong(d.Where, "module %s emits %s, and domain %q belongs to nobody here: add it to Config.Owns, or leave the event to its owner", m.name, d.identity(), d.Domain)
+			}
+			if _, err := c.app.cfg.Topology.PublishTopic(c.app.cfg.Service, d); err != nil {
+				c.wrong(d.Where, "event %s has no topic: %v", d.identity(), err)
+			}
+		}
+	}
+}
+
+// owns reports whether a domain is the service's: its name, one of Config.Owns, or the name of a module.
+func (c *checker) owns(domain string) bool {
+	return slices.Contains(c.app.cfg.Owns, domain) ||
+		slices.ContainsFunc(c.modules, func(m *Module) bool { return m.name == domain })
+}
+
+func (c *checker) wireTypes() {
+	byType := map[string]Definition{}
+	for _, k := range c.known {
+		d := k.full.def
+		if other, ok := byType[d.Type()]; ok {
+			c.wrong(d.Where, "events %s and %s (%s) have the same wire type %q: no reader could tell them apart", d.identity(), other.identity(), other.Where, d.Type())
+		}
+		byType[d.Type()] = d
+	}
+}
+
+func (c *checker) subscriptions() {
+	seen := map[string]string{}
+	for _, m := range c.modules {
+		for _, s := range m.subs {
+			if !domainPattern.MatchString(s.Name) {
+				c.wrong(s.where, "subscription name %q: want lower-case letters, digits and '-', such as \"ops-read-model\"", s.Name)
+			}
+			if at, ok := seen[s.Name]; ok {
+				c.wrong(s.where, "subscription %q exists already (%s): names are unique in a service, give one of them another", s.Name, at)
+			}
+			seen[s.Name] = s.where
+			if len(s.reactions) == 0 {
+				c.wrong(s.where, "subscription %q has no reactions: pass On, OnTx, OnBatch or OnBatchTx", s.Name)
+			}
+			if s.Concurrency < 0 || s.Timeout < 0 || s.Retry.Attempts < 0 || s.MaxMessages < 0 || s.MaxBytes < 0 {
+				c.wrong(s.where, "subscription %q: limits can't be negative", s.Name)
+			}
+			c.reactions("subscription "+s.Name, s.reactions)
+			c.reading("subscription "+s.Name, s.reactions, s.Topics)
+			c.order(s)
+		}
+	}
+}
+
+func (c *checker) listeners() {
+	for _, m := range c.modules {
+		for _, l := range m.listeners {
+			if len(l.reactions) == 0 {
+				c.wrong(l.where, "the listener has no reactions: pass On")
+			}
+			c.reactions("the listener", l.reactions)
+			c.reading("the listener", l.reactions, nil)
+		}
+	}
+}
+
+// reactions checks the reactions of one subscription or listener.
+func (c *checker) reactions(of string, reactions []*reaction) {
+	seen := map[string]string{}
+	for _, r := range reactions {
+		id := r.event.def.identity()
+		if at, ok := seen[id]; ok {
+			c.wrong(r.where, "%s reacts to %s twice (also %s): use two subscriptions, each gets every message", of, id, at)
+		}
+		seen[id] = r.where
+		c.native(of, r)
+		if d := c.app.definition(r.event); d.IsInternal() && !c.owns(d.Domain) {
+			c.wrong(r.where, "%s reads %s, which is internal to domain %q of another service: ask its owner for a public event", of, id, d.Domain)
+		}
+	}
+}
+
+// reading checks that there is something to read: the topics of a subscription's own, or those that the topology has for its events.
+func (c *checker) reading(of string, reactions []*reaction, topics []string) {
+	for _, name := range topics {
+		if err := checkTopic(name); err != nil {
+			c.wrong(of, "%v", err)
+		}
+	}
+	if len(topics) > 0 {
+		return
+	}
+	for _, r := range reactions {
+		if r.event.any {
+			c.wrong(r.where, "%s reacts to Any: name what it reads in Subscription.Topics", of)
+			continue
+		}
+		if _, err := c.app.cfg.Topology.SubscribeTopic(c.app.cfg.Service, c.app.definition(r.event)); err != nil {
+			c.wrong(r.where, "%s: event %s has no topic: %v", of, r.event.def.identity(), err)
+		}
+	}
+}
+
+// native checks that the store begins transactions of the type that a reaction asks for.
+func (c *checker) native(of string, r *reaction) {
+	switch st := c.app.cfg.Store; {
+	case r.native == nil:
+	case st == nil:
+		c.wrong(r.where, "%s: %s needs a store: set Config.Store, or use On", of, r.verb)
+	case reflect.TypeOf(st.Native()) != r.native:
+		c.wrong(r.where, "%s: %s asks for a %s, and the transactions of this store are %T", of, r.verb, r.native, st.Native())
+	}
+}
+
+// order warns where a subscription reads several topics: there is no order between them.
+func (c *checker) order(s *subscriber) {
+	topics, err := c.app.readTopics(s)
+	if err == nil && len(topics) > 1 && !s.Unordered {
+		c.doubtful(s.where, "subscription %q reads the topics %s: messages are in order within each, not between them", s.Name, strings.Join(topics, ", "))
+	}
+}
+
+// topicNames finds topics whose names differ so little that one was meant.
+func (c *checker) topicNames() {
+	topics := c.app.wantedTopics()
+	byShape := map[string]string{}
+	for _, t := range topics {
+		shape := topicShape(t.Name)
+		if other, ok := byShape[shape]; ok {
+			c.wrong("topics", "%q and %q differ only in case, separators or plural: if one topic is meant, give both events the same Topic or Entity", other, t.Name)
+		}
+		byShape[shape] = t.Name
+	}
+}
+
+func topicShape(name string) string {
+	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return r == '.' || r == '-' || r == '_' })
+	for i, w := range words {
+		words[i] = plural(w)
+	}
+	return strings.Join(words, ".")
+}
+
+// external asks the broker for the topics that somebody else must have made.
+func (c *checker) external(ctx context.Context) {
+	if c.app.cfg.Broker == nil {
+		return
+	}
+	var want []broker.Topic
+	for _, t := range c.app.cfg.Topics {
+		if t.External {
+			want = append(want, t)
+		}
+	}
+	if len(want) == 0 {
+		return
+	}
+	states, err := c.app.cfg.Broker.Topics(ctx, broker.Inspect, want...)
+	if err != nil {
+		c.wrong("Config.Topics", "can't look at the external topics: %v", err)
+	}
+	for _, s := range states {
+		if s.Missing {
+			c.wrong("Config.Topics", "external topic %q does not exist: its owner must make it", s.Name)
+		}
+		for _, diff := range s.Diff {
+			c.wrong("Config.Topics", "external topic %q: %s", s.Name, diff)
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package tidings
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/internal/consume"
+	"github.com/tidings-go/tidings/store"
+)
+
+// Headers of a message on a "{group}.dead-letters" topic, beside its own.
+const (
+	deadTopicHeader     = "tidings-dead-topic"
+	deadPartitionHeader = "tidings-dead-partition"
+	deadSequenceHeader  = "tidings-dead-sequence"
+	deadFailureHeader   = "tidings-dead-failure" // one for each failure that was kept, as JSON, oldest first
+)
+
+// deadLettersTopic is where a subscription without a store puts what it gives up on.
+func deadLettersTopic(group string) string { return group + ".dead-letters" }
+
+// deadLetter keeps a message that the subscription gave up on, with its raw bytes and error history: in the store, or on the topic.
+func (s *subscriber) deadLetter(ctx context.Context, dead *consume.Dead) error {
+	if s.module.app.cfg.Store == nil {
+		return s.publishDead(ctx, dead)
+	}
+	row, err := s.deadRow(dead)
+	if err != nil {
+		return err
+	}
+	return s.inTx(ctx, func(ctx context.Context, native store.Native) error {
+		return native.StoreTx().Append(ctx, row)
+	})
+}
+
+func (s *subscriber) deadRow(dead *consume.Dead) (store.Row, error) {
+	history, err := json.Marshal(dead.History)
+	if err != nil {
+		return store.Row{}, fmt.Errorf("tidings: encode the error history: %w", err)
+	}
+	row := store.Row{Record: dead.Delivery.Record, Queue: s.group, State: store.Dead, History: history}
+	if m, err := decodeMessage(dead.Delivery); err == nil {
+		row.Source, row.MessageID = m.Source, m.ID
+		return row, nil
+	}
+	// What can't be decoded is known by its place.
+	d := dead.Delivery
+	row.MessageID = d.Topic + "/" + strconv.Itoa(d.Partition) + "/" + strconv.FormatUint(d.Sequence, 10)
+	return row, nil
+}
+
+func (s *subscriber) publishDead(ctx context.Context, dead *consume.Dead) error {
+	d := dead.Delivery
+	r := d.Record
+	r.Topic = deadLettersTopic(s.group)
+	r.Headers = append(slices.Clone(r.Headers),
+		broker.Header{Name: deadTopicHeader, Value: d.Topic},
+		broker.Header{Name: deadPartitionHeader, Value: strconv.Itoa(d.Partition)},
+		broker.Header{Name: deadSequenceHeader, Value: strconv.FormatUint(d.Sequence, 10)})
+	for _, f := range dead.History {
+		b, err := json.Marshal(f)
+		if err != nil {
+			return fmt.Errorf("tidings: encode the error history: %w", err)
+		}
+		r.Headers = append(r.Headers, broker.Header{Name: deadFailureHeader, Value: string(b)})
+	}
+	_, err := s.module.app.send(ctx, []broker.Record{r})
+	return err
+}

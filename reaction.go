@@ -1,0 +1,218 @@
+package tidings
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/tidings-go/tidings/internal/consume"
+	"github.com/tidings-go/tidings/store"
+)
+
+// Reaction is a typed handler of one event in a subscription: made by [On], [OnTx], [OnBatch] and [OnBatchTx].
+type Reaction interface{ reaction() *reaction }
+
+// LiveReaction is a reaction that a listener can have too: made by [On].
+type LiveReaction interface {
+	Reaction
+	live()
+}
+
+type reaction struct {
+	event *core
+	verb  string
+	where string
+	// native is the type of transaction that the handler asks for; nil for none.
+	native reflect.Type
+	// bind makes the engine's reaction for one subscription.
+	bind func(s *subscriber) *consume.Reaction
+	// handle is for listeners, and for subscriptions that take one message at a time without a transaction.
+	handle func(ctx context.Context, m *Message) error
+}
+
+func (r *reaction) reaction() *reaction { return r }
+func (r *reaction) live()               {}
+
+// On reacts to each message of an event. What the function returns is the acknowledgement: nil is done; [Discard], [RetryAfter] and
+// [DeadLetter] say otherwise; any other error, and a panic, is tried again as the subscription's policy says.
+//
+// The function may be called more than once for a message, and after a failover even for an older message after newer ones. Where that
+// matters, use [OnTx].
+func On[T any](e *Event[T], fn func(ctx context.Context, payload T) error) LiveReaction {
+	r := &reaction{event: &e.c, verb: "On", where: callerAt(0)}
+	r.handle = func(ctx context.Context, m *Message) error {
+		payload, err := e.read(m)
+		if err != nil {
+			return err
+		}
+		return fn(ctx, payload)
+	}
+	r.bind = func(s *subscriber) *consume.Reaction { return s.single(r.handle) }
+	return r
+}
+
+// OnTx reacts to each message of an event inside a transaction of the app's store, exactly once in effect: what the function writes
+// through tx, what it publishes through Outbox(tx), and the note that the message was handled are committed together or not at all.
+// X is the store's native transaction: *sqlite.Tx, *postgres.Tx, or *store.SQLTx.
+func OnTx[X store.Native, T any](e *Event[T], fn func(ctx context.Context, tx X, payload T) error) Reaction {
+	r := &reaction{event: &e.c, verb: "OnTx", where: callerAt(0), native: reflect.TypeFor[X]()}
+	r.bind = func(s *subscriber) *consume.Reaction {
+		return s.single(func(ctx context.Context, m *Message) error {
+			payload, err := e.read(m)
+			if err != nil {
+				return err
+			}
+			return s.inTx(ctx, func(ctx context.Context, native store.Native) error {
+				first, err := s.claim(ctx, native, m)
+				if err != nil || !first {
+					return err
+				}
+				return fn(ctx, native.(X), payload) //nolint:errcheck // Check has compared X with the store's transactions
+			})
+		})
+	}
+	return r
+}
+
+// Batch says how messages are gathered.
+type Batch struct {
+	// Size is how many messages at most. Default 100.
+	Size int
+	// Wait is how long the first message waits for company. Default 100 ms.
+	Wait time.Duration
+}
+
+// Delivery is one message of a batch. Answer it with Ack, Nak or Term; what is left unanswered follows the error that the batch's function returns.
+type Delivery[T any] struct {
+	Payload T
+	Message Message
+	item    *consume.Item
+}
+
+// Ack says that the message is done.
+func (d *Delivery[T]) Ack() { d.item.Ack() }
+
+// Nak says that the message is to be handled again after a while. Later messages of its key that are not in this batch wait for it.
+func (d *Delivery[T]) Nak(after time.Duration) { d.item.Nak(after) }
+
+// Term sends the message to the dead letters, with err as the reason.
+func (d *Delivery[T]) Term(err error) { d.item.Term(err) }
+
+// InProgress says that work on the batch goes on: the subscription's Timeout starts anew.
+func (d *Delivery[T]) InProgress() { d.item.InProgress() }
+
+// OnBatch reacts to several messages of an event at once. Several messages of one key may be in a batch, in order. One bad message never
+// blocks its batch: answer each on its own. A payload that can't be decoded goes to the dead letters and is not in the batch.
+func OnBatch[T any](e *Event[T], b Batch, fn func(ctx context.Context, batch []*Delivery[T]) error) Reaction {
+	r := &reaction{event: &e.c, verb: "OnBatch", where: callerAt(0)}
+	r.bind = func(s *subscriber) *consume.Reaction {
+		return s.batch(b, func(ctx context.Context, items []*consume.Item) error {
+			batch := deliveries(e, items)
+			if len(batch) == 0 {
+				return nil
+			}
+			return fn(ctx, batch)
+		})
+	}
+	return r
+}
+
+// OnBatchTx is OnBatch inside one transaction of the app's store, exactly once in effect: see [OnTx]. Messages that were handled before
+// are not in the batch. When the function returns an error, everything is rolled back, and each message is tried again alone, so
+// that one bad message does not hold up the others. Answering single messages is not possible: the transaction answers for all.
+func OnBatchTx[X store.Native, T any](e *Event[T], b Batch, fn func(ctx context.Context, tx X, batch []*Delivery[T]) error) Reaction {
+	r := &reaction{event: &e.c, verb: "OnBatchTx", where: callerAt(0), native: reflect.TypeFor[X]()}
+	r.bind = func(s *subscriber) *consume.Reaction {
+		together := func(ctx context.Context, batch []*Delivery[T]) error {
+			return s.inTx(ctx, func(ctx context.Context, native store.Native) error {
+				fresh, err := unclaimed(ctx, s, native, batch)
+				if err != nil || len(fresh) == 0 {
+					return err
+				}
+				return fn(ctx, native.(X), fresh) //nolint:errcheck // Check has compared X with the store's transactions
+			})
+		}
+		return s.batch(b, func(ctx context.Context, items []*consume.Item) error {
+			return eachAlone(ctx, deliveries(e, items), together)
+		})
+	}
+	return r
+}
+
+// eachAlone handles a batch together, and one by one when that fails. After the first failure of a key its later messages wait.
+func eachAlone[T any](ctx context.Context, batch []*Delivery[T], handle func(context.Context, []*Delivery[T]) error) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	err := handle(ctx, batch)
+	if err == nil || len(batch) == 1 || ctx.Err() != nil {
+		return err
+	}
+	failed := map[string]error{}
+	for i, d := range batch {
+		key := d.Message.Key
+		if before := failed[key]; before != nil && key != "" {
+			d.item.Later()
+			continue
+		}
+		if err := handle(ctx, batch[i:i+1]); err != nil {
+			failed[key] = err
+			d.item.Fail(err)
+			continue
+		}
+		d.item.Ack()
+	}
+	return nil
+}
+
+// deliveries decodes a batch. What can't be decoded is answered here.
+func deliveries[T any](e *Event[T], items []*consume.Item) []*Delivery[T] {
+	batch := make([]*Delivery[T], 0, len(items))
+	for _, item := range items {
+		m, err := decodeMessage(item.Delivery)
+		if err != nil {
+			item.Term(err)
+			continue
+		}
+		payload, err := e.read(&m)
+		if err != nil {
+			item.Fail(err)
+			continue
+		}
+		batch = append(batch, &Delivery[T]{Payload: payload, Message: m, item: item})
+	}
+	return batch
+}
+
+// unclaimed claims every message of a batch and returns those that were not handled before.
+func unclaimed[T any](ctx context.Context, s *subscriber, native store.Native, batch []*Delivery[T]) ([]*Delivery[T], error) {
+	fresh := make([]*Delivery[T], 0, len(batch))
+	for _, d := range batch {
+		first, err := s.claim(ctx, native, &d.Message)
+		if err != nil {
+			return nil, err
+		}
+		if first {
+			fresh = append(fresh, d)
+		}
+	}
+	return fresh, nil
+}
+
+// read is the payload of a message that the subscription has routed to e. An error is for the dead letters.
+func (e *Event[T]) read(m *Message) (T, error) {
+	if err := checkContentType(e.c.codec, m.ContentType); err != nil && !e.c.any {
+		var zero T
+		return zero, DeadLetter(fmt.Errorf("tidings: message %s of type %s: %w", m.ID, m.Type, err))
+	}
+	payload, err := e.Decode(m.Data)
+	if err != nil {
+		return payload, DeadLetter(fmt.Errorf("message %s: %w", m.ID, err))
+	}
+	return payload, nil
+}
+
+// errNoStore is for reactions with transactions in an app without a store; Check reports it first.
+var errNoStore = errors.New("tidings: the reaction asks for a transaction, and the app has no store")

@@ -1,0 +1,257 @@
+package tidings
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/internal/cloudevents"
+	"github.com/tidings-go/tidings/internal/consume"
+	"github.com/tidings-go/tidings/store"
+)
+
+// Retry says how often and when a failed message is tried again. The wait doubles from Min up to Max, with jitter.
+type Retry struct {
+	// Attempts is how often a message is tried in total. Default 10.
+	Attempts int
+	// Min and Max bound the wait before the next attempt. Defaults 100 ms and 30 s.
+	Min, Max time.Duration
+}
+
+// FailureMode says what happens to a message after its last attempt.
+type FailureMode int
+
+const (
+	// Park puts the message with its error history into the dead letters and goes on.
+	Park FailureMode = iota
+	// Block keeps trying. Later messages of the key wait; other keys go on.
+	Block
+)
+
+// Start is where a new subscription begins to read.
+type Start = broker.Start
+
+// Subscription is a named, durable reader of one or more events: the unit of ordering, retry, dead letters, pause and lag. All replicas
+// of a service share it, and each of its messages goes to one of them. Other subscriptions get every message too.
+type Subscription struct {
+	// Name is unique in the service, and stays: {service}.{name} is the group under which the broker keeps the position.
+	Name string
+	// Concurrency is how many messages, each of another key, are handled at once in this process. Default 16.
+	Concurrency int
+	// Timeout cancels the context of a handler that takes longer. Default none.
+	Timeout time.Duration
+	Retry   Retry
+	// OnFailure says what happens after the last attempt. Default Park.
+	OnFailure FailureMode
+	// Unordered gives up order per key: every message is on its own.
+	Unordered bool
+	// Topics are read in place of the topics of the reactions' events. [Any] needs it.
+	Topics []string
+	// From is where the subscription begins when it is new. The zero value is the earliest message that the broker has.
+	From Start
+	// MaxMessages and MaxBytes bound what is in memory, fetched and not finished. Defaults 4,096 and 32 MiB.
+	MaxMessages, MaxBytes int
+}
+
+// Listener is an ephemeral reader: it gets what is published from now on, live or durably, each message at most once and without retry.
+type Listener struct {
+	// Queue shares the messages: one of the listeners of a queue, over all replicas, gets each. Empty: every listener gets every message.
+	Queue string
+}
+
+// subscriber is a subscription with its reactions, in one app.
+type subscriber struct {
+	Subscription
+	module    *Module
+	reactions []*reaction
+	where     string
+
+	group    string
+	topics   []string
+	consumer *consume.Consumer
+	byType   map[string]*consume.Reaction
+	families []string
+	any      *consume.Reaction
+	unknown  *consume.Reaction
+}
+
+// prepare makes the engine's side of the subscription. Check has passed.
+func (s *subscriber) prepare() {
+	a := s.module.app
+	s.byType = map[string]*consume.Reaction{}
+	for _, r := range s.reactions {
+		bound := r.bind(s)
+		bound.Timeout = s.Timeout
+		if r.event.any {
+			s.any = bound
+			bound.Name = "any"
+			continue
+		}
+		def := a.definition(r.event)
+		bound.Name = def.Type()
+		s.byType[def.Type()] = bound
+		if f := def.family(); f != "" {
+			s.families = append(s.families, f)
+		}
+	}
+	s.unknown = s.single(func(_ context.Context, m *Message) error {
+		return DeadLetter(fmt.Errorf("tidings: no reaction to this version of the event: type %s", m.Type))
+	})
+	s.unknown.Name = "unknown version"
+	s.consumer = consume.New(consume.Config{
+		Group:       s.group,
+		Concurrency: s.Concurrency,
+		MaxMessages: s.MaxMessages,
+		MaxBytes:    s.MaxBytes,
+		Retry:       consume.Retry(s.Retry),
+		OnFailure:   consume.OnFailure(s.OnFailure),
+		Unordered:   s.Unordered,
+		Stop:        a.cfg.Stop,
+		Log:         a.log.With(slog.String("subscription", s.group)),
+		Route:       s.route,
+		DeadLetter:  s.deadLetter,
+	})
+}
+
+// run consumes until ctx ends and everything is drained.
+func (s *subscriber) run(ctx context.Context) error {
+	reader := broker.Reader{Group: s.group, Topics: s.topics, From: s.From}
+	err := s.consumer.Run(ctx, func(ctx context.Context, each func(context.Context, broker.Partition)) error {
+		return s.module.app.cfg.Broker.Consume(ctx, reader, each)
+	})
+	if err != nil {
+		return fmt.Errorf("tidings: subscription %s: %w", s.group, err)
+	}
+	return nil
+}
+
+// route finds the reaction to a delivery: by its type alone, without decoding it. Types that no reaction names are skipped, an unknown
+// version of a subscribed event is not.
+func (s *subscriber) route(d *broker.Delivery) *consume.Reaction {
+	typ, ok := cloudevents.PeekType(d.Headers, d.Value)
+	if !ok {
+		return s.unknown // decoding it says what is wrong
+	}
+	if r := s.byType[typ]; r != nil {
+		return r
+	}
+	if s.any != nil {
+		return s.any
+	}
+	for _, f := range s.families {
+		if strings.HasPrefix(typ, f) && !s.module.app.knows(typ) {
+			return s.unknown
+		}
+	}
+	return nil
+}
+
+// single is the engine's reaction to one message.
+func (s *subscriber) single(handle func(ctx context.Context, m *Message) error) *consume.Reaction {
+	return &consume.Reaction{Handle: func(ctx context.Context, d *broker.Delivery) error {
+		m, err := decodeMessage(d)
+		if err != nil {
+			return err
+		}
+		h := &handling{message: m, place: Place{Topic: d.Topic, Partition: d.Partition, Sequence: d.Sequence}, group: s.group}
+		return handle(h.context(ctx), &h.message)
+	}}
+}
+
+func (s *subscriber) batch(b Batch, handle func(ctx context.Context, items []*consume.Item) error) *consume.Reaction {
+	return &consume.Reaction{Batch: &consume.Batch{Size: cmp.Or(b.Size, 100), Wait: cmp.Or(b.Wait, 100*time.Millisecond), Handle: handle}}
+}
+
+func (s *subscriber) inTx(ctx context.Context, fn func(ctx context.Context, tx store.Native) error) error {
+	st := s.module.app.cfg.Store
+	if st == nil {
+		return errNoStore
+	}
+	return st.InTx(ctx, fn)
+}
+
+// claim notes in the transaction that this subscription handles m, and reports whether it does so for the first time.
+func (s *subscriber) claim(ctx context.Context, native store.Native, m *Message) (bool, error) {
+	tx := native.StoreTx()
+	if tx == nil {
+		return false, errors.New("tidings: the store began no transaction")
+	}
+	first, _, err := tx.Claim(ctx, s.group, m.Source+" "+m.ID)
+	if err != nil {
+		return false, fmt.Errorf("tidings: inbox of %s: %w", s.group, err)
+	}
+	return first, nil
+}
+
+// listening is a listener with its reactions, in one app.
+type listening struct {
+	Listener
+	module    *Module
+	reactions []*reaction
+	where     string
+
+	topics []string
+	byType map[string]*reaction
+}
+
+// run listens until ctx ends. Listeners handle one message at a time.
+func (l *listening) run(ctx context.Context, ready func()) error {
+	a := l.module.app
+	group := ""
+	if l.Queue != "" {
+		group = a.cfg.Service + "." + l.Queue
+	}
+	err := a.cfg.Broker.Listen(ctx, broker.Listener{Topics: l.topics, Group: group, Ready: ready}, func(r broker.Record) {
+		if err := l.handle(ctx, &r); err != nil {
+			a.log.LogAttrs(ctx, slog.LevelWarn, "listener failed", slog.String("where", l.where), slog.String("topic", r.Topic), slog.Any("error", err))
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("tidings: listener (%s): %w", l.where, err)
+	}
+	return nil
+}
+
+func (l *listening) handle(ctx context.Context, r *broker.Record) (err error) {
+	typ, ok := cloudevents.PeekType(r.Headers, r.Value)
+	reaction := l.byType[typ]
+	if !ok || reaction == nil {
+		return nil
+	}
+	m, err := decodeMessage(&broker.Delivery{Record: *r})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	h := &handling{message: m, place: Place{Topic: r.Topic}, group: l.module.app.cfg.Service}
+	return reaction.handle(h.context(ctx), &h.message)
+}
+
+// prepare finds the listener's topics. Check has passed.
+func (l *listening) prepare() error {
+	a := l.module.app
+	l.byType = map[string]*reaction{}
+	topics := map[string]bool{}
+	for _, r := range l.reactions {
+		d := a.definition(r.event)
+		topic, err := a.cfg.Topology.SubscribeTopic(a.cfg.Service, d)
+		if err != nil {
+			return fmt.Errorf("tidings: listener (%s): %w", l.where, err)
+		}
+		topics[topic] = true
+		l.byType[d.Type()] = r
+	}
+	l.topics = slices.Sorted(maps.Keys(topics))
+	return nil
+}

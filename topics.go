@@ -1,0 +1,136 @@
+package tidings
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/tidings-go/tidings/broker"
+)
+
+// readTopics is what a subscription reads: its own Topics, or those of its events. When its events have different topics and are all
+// published to one, it reads that one and skips the rest, since only there are they in order.
+func (a *App) readTopics(s *subscriber) ([]string, error) {
+	if len(s.Topics) > 0 {
+		return s.Topics, nil
+	}
+	read, published := map[string]bool{}, map[string]bool{}
+	for _, r := range s.reactions {
+		if r.event.any {
+			continue
+		}
+		d := a.definition(r.event)
+		topic, err := a.cfg.Topology.SubscribeTopic(a.cfg.Service, d)
+		if err != nil {
+			return nil, err
+		}
+		read[topic] = true
+		if topic, err = a.cfg.Topology.PublishTopic(a.cfg.Service, d); err != nil {
+			return nil, err
+		}
+		published[topic] = true
+	}
+	if len(read) > 1 && len(published) == 1 {
+		read = published
+	}
+	return slices.Sorted(maps.Keys(read)), nil
+}
+
+// wantedTopics are the topics that the app publishes to and reads from, with their settings and the groups that read them.
+func (a *App) wantedTopics() []broker.Topic {
+	a.mu.Lock()
+	modules := slices.Clone(a.modules)
+	a.mu.Unlock()
+	w := wanted{app: a, topics: map[string]*broker.Topic{}}
+	for _, m := range modules {
+		for _, c := range m.emitted {
+			w.event(c)
+		}
+		for _, s := range m.subs {
+			w.subscription(s)
+		}
+		for _, l := range m.listeners {
+			for _, r := range l.reactions {
+				w.event(r.event)
+			}
+		}
+	}
+	topics := make([]broker.Topic, 0, len(w.topics))
+	for _, name := range slices.Sorted(maps.Keys(w.topics)) {
+		topics = append(topics, *w.topics[name])
+	}
+	return topics
+}
+
+// wanted collects topics.
+type wanted struct {
+	app    *App
+	topics map[string]*broker.Topic
+}
+
+// topic is the topic called name. What has no name is lost on purpose: Check reports why it has none.
+func (w *wanted) topic(name string, err error) *broker.Topic {
+	if err != nil || name == "" {
+		return &broker.Topic{}
+	}
+	if w.topics[name] == nil {
+		w.topics[name] = w.app.topic(name)
+	}
+	return w.topics[name]
+}
+
+func (w *wanted) event(c *core) {
+	cfg := w.app.cfg
+	d := w.app.definition(c)
+	w.topic(cfg.Topology.PublishTopic(cfg.Service, d))
+	w.topic(cfg.Topology.SubscribeTopic(cfg.Service, d))
+}
+
+func (w *wanted) subscription(s *subscriber) {
+	topics, err := w.app.readTopics(s)
+	for _, name := range topics {
+		t := w.topic(name, err)
+		t.Groups = append(t.Groups, s.group)
+	}
+	if w.app.cfg.Store == nil {
+		w.topic(deadLettersTopic(s.group), checkTopic(s.group))
+	}
+}
+
+// topic is a topic with the settings that Config.Topics has for it.
+func (a *App) topic(name string) *broker.Topic {
+	for _, t := range a.cfg.Topics {
+		if t.Name == name {
+			t.Groups = slices.Clone(t.Groups)
+			return &t
+		}
+	}
+	return &broker.Topic{Name: name}
+}
+
+// Topics asks the broker about every topic that the app publishes to or reads from: what it holds, how it differs from what the app wants,
+// and how far each of the app's groups is behind.
+func (a *App) Topics(ctx context.Context) ([]broker.TopicState, error) {
+	states, err := a.cfg.Broker.Topics(ctx, broker.Inspect, a.wantedTopics()...)
+	if err != nil {
+		return nil, fmt.Errorf("tidings: inspect topics: %w", err)
+	}
+	return states, nil
+}
+
+// provision makes the topics that are missing. Differences in those that exist are errors, since order or retention would not be what the
+// app was told.
+func (a *App) provision(ctx context.Context) error {
+	states, err := a.cfg.Broker.Topics(ctx, broker.Apply, a.wantedTopics()...)
+	if err != nil {
+		return fmt.Errorf("tidings: provision topics: %w", err)
+	}
+	var problems []Problem
+	for _, s := range states {
+		for _, diff := range s.Diff {
+			problems = append(problems, Problem{Wrong, "topic " + s.Name, diff})
+		}
+	}
+	return joinProblems(problems, Wrong)
+}
