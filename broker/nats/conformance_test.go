@@ -1,0 +1,44 @@
+package nats_test
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/broker/brokertest"
+	"github.com/tidings-go/tidings/broker/nats"
+	"github.com/tidings-go/tidings/internal/testenv"
+)
+
+func TestConformanceInProcess(t *testing.T) {
+	s := startServer(t)
+	f := fixture(s.url)
+	f.Caps = brokertest.Caps{ServerGoroutines: true}
+	f.Restart = func(tb testing.TB) { tb.Helper(); s.restart() }
+	brokertest.Run(t, f)
+}
+
+func TestConformanceServer(t *testing.T) {
+	url := testenv.NATS(t)
+	brokertest.Run(t, fixture(func() string { return url }))
+}
+
+func fixture(url func() string) brokertest.Fixture {
+	return brokertest.Fixture{
+		Open: func(tb testing.TB) (broker.Broker, func()) {
+			tb.Helper()
+			b, err := nats.Open(tb.Context(), url(), nats.Config{LeaseTTL: 3 * time.Second, Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				tb.Fatal(err)
+			}
+			return b, func() {
+				if err := b.Close(); err != nil {
+					tb.Error(err)
+				}
+			}
+		},
+		MaxRecordBytes: 1 << 20,
+		HandOver:       20 * time.Second,
+	}
+}

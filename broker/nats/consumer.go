@@ -1,0 +1,135 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// never is an ack wait that does not come: what is not settled is delivered again by the next consumer, from the position, and
+// never by the clock. So no handler is too slow.
+const never = 365 * 24 * time.Hour
+
+// readerGone is when the server removes the consumer of a reader without a group that has gone without a word.
+const readerGone = time.Minute
+
+// others are the other consumers of this group and partition.
+func (p *partition) others(ctx context.Context, stream jetstream.Stream) (before, after []consumerID, err error) {
+	lister := stream.ConsumerNames(ctx)
+	for name := range lister.Name() {
+		id, ok := parseConsumer(p.prefix, name)
+		switch {
+		case !ok || id == p.id:
+		case id.before(p.id) || p.alone:
+			before = append(before, id)
+		default:
+			after = append(after, id)
+		}
+	}
+	return before, after, lister.Err()
+}
+
+// predecessor is the position of the latest consumer before this one. The zero value: there is none.
+func (p *partition) predecessor(ctx context.Context, stream jetstream.Stream) (floor jetstream.SequenceInfo, err error) {
+	before, after, err := p.others(ctx, stream)
+	if err != nil {
+		return floor, err
+	}
+	if len(after) > 0 {
+		return floor, errStale
+	}
+	var latest consumerID
+	for _, id := range before {
+		if latest.before(id) {
+			latest = id
+		}
+	}
+	if latest == (consumerID{}) {
+		return floor, nil
+	}
+	consumer, err := stream.Consumer(ctx, latest.name(p.prefix))
+	if err != nil {
+		return floor, err // also if it is gone by now: then somebody else is at work, and the next try sees who
+	}
+	floor = consumer.CachedInfo().AckFloor
+	floor.Consumer++ // so that the position of a consumer that has acknowledged nothing is not the zero value
+	return floor, nil
+}
+
+// sweep deletes the consumers that the one just made replaces. If one of a later owner has appeared, it deletes its own.
+func (p *partition) sweep(ctx context.Context, stream jetstream.Stream) error {
+	before, after, err := p.others(ctx, stream)
+	if err != nil {
+		return err
+	}
+	if len(after) > 0 {
+		return errors.Join(errStale, stream.DeleteConsumer(ctx, p.id.name(p.prefix)))
+	}
+	for _, id := range before {
+		if err := stream.DeleteConsumer(ctx, id.name(p.prefix)); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// resume is the sequence to begin at, given the predecessor's position and the end of the stream. Zero: there is no position.
+func (p *partition) resume(floor jetstream.SequenceInfo, last uint64) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.received > last {
+		p.b.cfg.Log.LogAttrs(p.ctx, slog.LevelError, "the server has lost records that it had delivered", p.attrs(slog.Uint64("received", p.received), slog.Uint64("last", last))...)
+		p.received = last
+	}
+	start := p.next
+	if p.src.group == "" && p.received > 0 {
+		start = p.received + 1
+	}
+	if start == 0 && floor.Consumer > 0 {
+		start = floor.Stream + 1
+	}
+	// A position behind the end would skip what is published next.
+	return min(start, last+1)
+}
+
+func (p *partition) config(start uint64) jetstream.ConsumerConfig {
+	cfg := jetstream.ConsumerConfig{
+		FilterSubject: p.src.subject(),
+		MaxDeliver:    -1,
+		MaxAckPending: -1,
+		Metadata:      map[string]string{metaTopic: p.src.topic.name, "tidings.partition": strconv.Itoa(p.src.partition)},
+	}
+	if p.src.group == "" {
+		cfg.AckPolicy, cfg.MaxAckPending = jetstream.AckNonePolicy, 0
+		cfg.MemoryStorage, cfg.Replicas, cfg.InactiveThreshold = true, 1, readerGone
+	} else {
+		cfg.Durable = p.id.name(p.prefix)
+		cfg.AckPolicy, cfg.AckWait = jetstream.AckAllPolicy, never
+		cfg.Metadata["tidings.group"] = p.src.group
+	}
+	if start == 0 {
+		start = p.src.first
+	}
+	switch {
+	case start > 0:
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, start
+	case !p.src.at.IsZero():
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &p.src.at
+	default:
+		cfg.DeliverPolicy = jetstream.DeliverAllPolicy
+	}
+	return cfg
+}
+
+// nothing notes that a reader to the end has nothing to read.
+func (p *partition) nothing(info *jetstream.ConsumerInfo) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.src.toEnd && info.NumPending == 0 {
+		p.atEnd = true
+	}
+}

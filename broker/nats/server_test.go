@@ -1,0 +1,90 @@
+package nats_test
+
+import (
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"go.uber.org/goleak"
+
+	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/broker/nats"
+)
+
+func TestMain(m *testing.M) {
+	var options []goleak.Option
+	for _, f := range []string{".(*fileStore).flushStreamStateLoop", ".(*msgBlock).flushLoop", "/ats.Register.func1"} {
+		// A nats-server that was shut down leaves these behind for a while, or for good.
+		options = append(options, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server"+f))
+	}
+	goleak.VerifyTestMain(m, options...)
+}
+
+// natsServer is a nats-server in this process. It can be shut down and started again on the same data and port.
+type natsServer struct {
+	t    testing.TB
+	opts server.Options
+	now  *server.Server
+}
+
+func startServer(t testing.TB, change ...func(*server.Options)) *natsServer {
+	t.Helper()
+	s := &natsServer{t: t, opts: server.Options{
+		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true, NoLog: true, NoSigs: true, MaxPayload: 1 << 20,
+	}}
+	for _, c := range change {
+		c(&s.opts)
+	}
+	s.start()
+	s.opts.Port = s.now.Addr().(*net.TCPAddr).Port
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *natsServer) start() {
+	s.t.Helper()
+	opts := s.opts
+	now, err := server.NewServer(&opts)
+	if err != nil {
+		s.t.Fatalf("start nats-server: %v", err)
+	}
+	now.Start()
+	if !now.ReadyForConnections(20 * time.Second) {
+		s.t.Fatal("nats-server did not come up")
+	}
+	s.now = now
+}
+
+func (s *natsServer) stop() {
+	s.now.Shutdown()
+	s.now.WaitForShutdown()
+}
+
+func (s *natsServer) restart() {
+	s.stop()
+	s.start()
+}
+
+func (s *natsServer) url() string { return s.now.ClientURL() }
+
+// open returns a broker on the server, which is closed at the end of the test.
+func open(t testing.TB, url string, cfg nats.Config) *nats.Broker {
+	t.Helper()
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+	}
+	b, err := nats.Open(t.Context(), url, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+var _ broker.Broker = (*nats.Broker)(nil)
