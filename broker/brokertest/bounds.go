@@ -80,5 +80,5 @@ func heap() int64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc) //nolint:gosec // A heap has fewer than 2^63 bytes.
+	return int64(m.HeapAlloc)
 }

@@ -60,15 +60,16 @@ func TestBrokenBrokersAreFound(t *testing.T) {
 			server := memory.New(memory.Config{})
 			defer server.Close()
 			said := record(t, func(tb testing.TB) {
+				tb.Helper()
 				k := newKit(tb, Fixture{
 					Open: func(tb testing.TB) (broker.Broker, func()) {
 						tb.Helper()
 						client := server.Connect()
 						return c.broken(client), func() { client.Close() }
 					},
-					MaxRecordBytes: 1 << 20, HandOver: 3 * time.Second,
+					MaxRecordBytes: 1 << 20, HandOver: 2 * time.Second,
 				})
-				k.patience = 3 * time.Second
+				k.patience = 2 * time.Second
 				c.scenario(k)
 			})
 			if !strings.Contains(said, c.want) {
@@ -178,7 +179,7 @@ func (b infecting) Publish(ctx context.Context, records []broker.Record, done do
 type storing struct{ sound }
 
 func (b storing) Live(ctx context.Context, records []broker.Record) error {
-	b.sound.Publish(ctx, slices.DeleteFunc(slices.Clone(records), func(r broker.Record) bool { return bytes.Equal(r.Value, probe) }),
+	b.Publish(ctx, slices.DeleteFunc(slices.Clone(records), func(r broker.Record) bool { return bytes.Equal(r.Value, probe) }),
 		func(int, broker.Receipt, error) {})
 	return b.sound.Live(ctx, records)
 }

@@ -2,8 +2,8 @@ package brokertest
 
 import (
 	"context"
-	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/tidings-go/tidings/broker"
@@ -83,7 +83,7 @@ func (g *grip) expect(from, to int) []broker.Delivery {
 	defer cancel()
 	var want []string
 	for i := from; i <= to; i++ {
-		want = append(want, fmt.Sprint(i))
+		want = append(want, strconv.Itoa(i))
 	}
 	got, err := read(ctx, g.p, len(want))
 	if !slices.Equal(values(got), want) {

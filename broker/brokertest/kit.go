@@ -155,12 +155,12 @@ func (k *kit) send(b broker.Broker, records []broker.Record) (wait func() []outc
 // publish is tryPublish for records that must be stored.
 func (k *kit) publish(b broker.Broker, records ...broker.Record) []broker.Receipt {
 	k.Helper()
-	receipts := make([]broker.Receipt, len(records))
+	receipts := make([]broker.Receipt, 0, len(records))
 	for i, o := range k.tryPublish(b, records...) {
 		if o.err != nil {
-			k.Fatalf("publish record %d of %d to %s: %v", i, len(records), records[i].Topic, o.err)
+			k.Fatalf("publish record %d of %d: %v", i, len(records), o.err)
 		}
-		receipts[i] = o.receipt
+		receipts = append(receipts, o.receipt)
 	}
 	return receipts
 }

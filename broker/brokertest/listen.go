@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/tidings-go/tidings/broker"
@@ -203,7 +204,7 @@ func slowListener(k *kit) {
 	}
 	k.eventually("the group gets everything", func() bool { return box.len() >= records })
 	k.eventually("the quick listener hears the last", func() bool {
-		return slices.ContainsFunc(quick.all(), func(r broker.Record) bool { return string(r.Value) == fmt.Sprint(records) })
+		return slices.ContainsFunc(quick.all(), func(r broker.Record) bool { return string(r.Value) == strconv.Itoa(records) })
 	})
 	close(release)
 	call.stop()

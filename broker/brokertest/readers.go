@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/tidings-go/tidings/broker"
@@ -140,11 +140,9 @@ func toEnd(k *kit) {
 	topic, empty := k.topic(b, 2), k.topic(b, 2)
 	k.publish(b, append(make10(topic), make10(topic)...)...)
 	var box inbox
-	var late atomic.Bool
+	later := sync.OnceFunc(func() { k.publish(b, make10(topic)...) })
 	call := k.consume(b, broker.Reader{Topics: []string{topic, empty}, ToEnd: true}, func(ctx context.Context, p broker.Partition) {
-		if late.CompareAndSwap(false, true) {
-			k.tryPublish(b, make10(topic)...)
-		}
+		later()
 		box.each(ctx, p)
 	})
 	call.join()

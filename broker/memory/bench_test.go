@@ -94,45 +94,53 @@ func BenchmarkConsume(b *testing.B) {
 		b.Run(fmt.Sprint("publish=", size), func(b *testing.B) {
 			m, records := newBench(b, size)
 			id, done := ids(b.N), fail(b)
-			var handled atomic.Int64
-			all := make(chan struct{})
-			ctx, cancel := context.WithCancel(b.Context())
-			ended := make(chan error)
-			var known sync.Once // Before the group is known, only Retain records are kept for it.
-			begun := make(chan struct{})
-			go func() {
-				ended <- m.Consume(ctx, broker.Reader{Group: "bench", Topics: []string{"orders"}}, func(ctx context.Context, p broker.Partition) {
-					known.Do(func() { close(begun) })
-					for {
-						deliveries, err := p.Fetch(ctx, 256, 1<<20)
-						if err != nil {
-							return
-						}
-						if err := p.Settle(ctx, broker.Settlement{Next: deliveries[len(deliveries)-1].Sequence + 1}); err != nil {
-							b.Error(err)
-						}
-						if handled.Add(int64(len(deliveries))) == int64(b.N) {
-							close(all)
-						}
-					}
-				})
-			}()
-			<-begun
+			wait := startReader(b, m)
 			b.ReportAllocs()
 			b.ResetTimer()
 			for i := 0; i < b.N; i += size {
 				for j := range records[:min(size, b.N-i)] {
 					records[j].ID = id[i+j]
 				}
-				m.Publish(ctx, records[:min(size, b.N-i)], done)
+				m.Publish(b.Context(), records[:min(size, b.N-i)], done)
 			}
-			<-all
-			b.StopTimer()
-			cancel()
-			if err := <-ended; err != nil {
+			wait()
+		})
+	}
+}
+
+// startReader reads in the background; what it returns waits until b.N records were read.
+func startReader(b *testing.B, m *memory.Broker) (wait func()) {
+	b.Helper()
+	var handled atomic.Int64
+	all := make(chan struct{})
+	begun := make(chan struct{}) // Before the group is known, only Retain records are kept for it.
+	begin := sync.OnceFunc(func() { close(begun) })
+	ctx, cancel := context.WithCancel(b.Context())
+	ended := make(chan error)
+	each := func(ctx context.Context, p broker.Partition) {
+		begin()
+		for {
+			deliveries, err := p.Fetch(ctx, 256, 1<<20)
+			if err != nil {
+				return
+			}
+			if err := p.Settle(ctx, broker.Settlement{Next: deliveries[len(deliveries)-1].Sequence + 1}); err != nil {
 				b.Error(err)
 			}
-		})
+			if handled.Add(int64(len(deliveries))) == int64(b.N) {
+				close(all)
+			}
+		}
+	}
+	go func() { ended <- m.Consume(ctx, broker.Reader{Group: "bench", Topics: []string{"orders"}}, each) }()
+	<-begun
+	return func() {
+		<-all
+		b.StopTimer()
+		cancel()
+		if err := <-ended; err != nil {
+			b.Error(err)
+		}
 	}
 }
 

@@ -44,23 +44,29 @@ var _ broker.Partition = (*hold)(nil)
 // Fetch implements [broker.Partition]. What it returns belongs to the caller.
 func (h *hold) Fetch(ctx context.Context, limit, maxBytes int) ([]broker.Delivery, error) {
 	if err := h.server.fault("fetch", h.topic.name); err != nil {
-		return nil, fmt.Errorf("memory: fetch from %s/%d: %w", h.topic.name, h.partition.number, err)
+		return nil, h.failed("fetch from", err)
 	}
 	for {
 		deliveries, err := h.next(limit, maxBytes)
-		if errors.Is(err, errLost) {
-			err = fmt.Errorf("memory: fetch from %s/%d: %w", h.topic.name, h.partition.number, err)
-		}
-		if deliveries != nil || err != nil {
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil, io.EOF
+		case err != nil:
+			return nil, h.failed("fetch from", err)
+		case deliveries != nil:
 			detach(deliveries)
-			return deliveries, err
+			return deliveries, nil
 		}
 		select {
 		case <-h.wake:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("memory: fetch from %s/%d: %w", h.topic.name, h.partition.number, context.Cause(ctx))
+			return nil, h.failed("fetch from", context.Cause(ctx))
 		}
 	}
+}
+
+func (h *hold) failed(what string, err error) error {
+	return fmt.Errorf("memory: %s %s/%d: %w", what, h.topic.name, h.partition.number, err)
 }
 
 // next takes what there is. Neither deliveries nor an error means that the caller is to wait.
@@ -104,7 +110,7 @@ func (h *hold) Settle(_ context.Context, s broker.Settlement) error {
 		err = h.settle(s.Next)
 	}
 	if err != nil {
-		return fmt.Errorf("memory: settle %s/%d: %w", h.topic.name, h.partition.number, err)
+		return h.failed("settle", err)
 	}
 	return nil
 }

@@ -1,22 +1,41 @@
 package memory_test
 
 import (
+	"errors"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/tidings-go/tidings/broker"
 	"github.com/tidings-go/tidings/broker/brokertest"
 	"github.com/tidings-go/tidings/broker/memory"
 )
 
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
 func TestConformance(t *testing.T) {
-	first := memory.New(memory.Config{})
+	var down atomic.Bool
+	server := memory.New(memory.Config{Fault: func(op, _ string) error {
+		if down.Load() && (op == "publish" || op == "fetch" || op == "settle") {
+			return errors.New("the server is down")
+		}
+		return nil
+	}})
 	brokertest.Run(t, brokertest.Fixture{
 		Open: func(tb testing.TB) (broker.Broker, func()) {
 			tb.Helper()
-			b := first.Connect()
+			b := server.Connect()
 			return b, func() { b.Close() }
 		},
 		MaxRecordBytes: 1 << 20,
-		Caps:           brokertest.Caps{ServerHeap: true},
+		Restart: func(tb testing.TB) {
+			tb.Helper()
+			down.Store(true)
+			defer down.Store(false)
+			<-time.After(50 * time.Millisecond)
+		},
+		Caps: brokertest.Caps{ServerHeap: true},
 	})
 }

@@ -53,7 +53,7 @@ func (p *partition) holds(sequence uint64, id string) bool {
 	return sequence >= p.first && p.at(sequence).ID == id
 }
 
-func (p *partition) len() int { return int(p.next - p.first) } //nolint:gosec // A partition in memory has fewer than 2^63 records.
+func (p *partition) len() int { return int(p.next - p.first) }
 
 // trim drops whole segments that are beyond what is retained and that nobody needs any more.
 func (p *partition) trim() {

@@ -70,7 +70,7 @@ func (t *topic) append(r *broker.Record, now time.Time) place {
 	d.Record = t.arena.keep(r)
 	d.Partition, d.Sequence, d.Time = p.number, p.next-1, now
 	t.audience.send(&d.Record)
-	return place{partition: int32(p.number), sequence: d.Sequence} //nolint:gosec // There are at most maxPartitions.
+	return place{partition: int32(p.number), sequence: d.Sequence}
 }
 
 // live shows records to the listeners and forgets them.
