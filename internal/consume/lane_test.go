@@ -177,7 +177,7 @@ func TestBlockGoesOnForEver(t *testing.T) {
 }
 
 func TestManyKeys(t *testing.T) {
-	const n = 100_000
+	const n = 30_000
 	var mail *consume.Reaction
 	run(t, 1, toward(&mail), func(r *rig) {
 		handled := make(map[string]bool, n)

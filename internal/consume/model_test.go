@@ -86,7 +86,6 @@ type model struct {
 	byPlace map[place]*entry
 	entries []*entry
 	running int
-	batches int
 	broken  []string
 }
 
@@ -146,14 +145,18 @@ func (m *model) verdict(e *entry) (answer string) {
 	return e.End
 }
 
-func (m *model) end(e *entry, finished bool) {
+// leave ends a handling, after finish if the message is finished.
+func (m *model) leave(e *entry) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	e.running--
-	e.ended = e.ended || finished
+}
+
+func (m *model) finish(e *entry) {
+	m.mu.Lock()
+	e.ended = true
 	m.mu.Unlock()
-	if finished {
-		m.topic.tapes[e.partition].finish(e.sequence)
-	}
+	m.topic.tapes[e.partition].finish(e.sequence)
 }
 
 func (m *model) enter() func() {
@@ -181,17 +184,16 @@ func (m *model) handle(ctx context.Context, d *broker.Delivery) error {
 	defer m.enter()()
 	e := m.find(d)
 	m.begin(e, nil)
-	finished := false
-	defer func() { m.end(e, finished) }()
+	defer m.leave(e)
 	if err := pause(ctx, e.Work); err != nil {
 		return err
 	}
 	switch m.verdict(e) {
 	case "ok":
-		finished = true
+		m.finish(e)
 		return nil
 	case "discard":
-		finished = true
+		m.finish(e)
 		return consume.Discard(errNo)
 	case "dead":
 		return consume.DeadLetter(errNo)
@@ -212,15 +214,14 @@ func (m *model) handleBatch(ctx context.Context, items []*consume.Item) error {
 	for _, i := range items {
 		batch = append(batch, m.find(i.Delivery))
 	}
-	open := map[*entry]bool{}
+	open, refused := map[*entry]bool{}, map[*entry]bool{}
 	for _, e := range batch {
 		m.begin(e, batch)
 		open[e] = true
 	}
-	ok := false
 	defer func() {
 		for e := range open {
-			m.end(e, ok)
+			m.leave(e)
 		}
 	}()
 	var last string
@@ -236,16 +237,15 @@ func (m *model) handleBatch(ctx context.Context, items []*consume.Item) error {
 		switch last {
 		case "ok":
 			delete(open, e)
-			m.end(e, true)
+			m.finish(e)
+			m.leave(e)
 			i.Ack()
 		case "dead":
+			refused[e] = true
 			i.Term(errNo)
-			delete(open, e)
-			defer m.end(e, false)
 		default:
+			refused[e] = true
 			i.Nak(10 * time.Millisecond)
-			delete(open, e)
-			defer m.end(e, false)
 		}
 	}
 	switch last {
@@ -256,24 +256,29 @@ func (m *model) handleBatch(ctx context.Context, items []*consume.Item) error {
 	case "error":
 		return errNo
 	}
-	ok = true
+	for e := range open {
+		if !refused[e] {
+			m.finish(e)
+		}
+	}
 	return nil
 }
 
 func (m *model) bury(ctx context.Context, dead *consume.Dead) error {
 	e := m.find(dead.Delivery)
 	m.begin(e, e.batch) // Others of its batch may have failed too, and be tried again.
-	finished := false
-	defer func() { m.end(e, finished) }()
+	defer m.leave(e)
 	if err := pause(ctx, time.Millisecond); err != nil {
 		return err
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if e.tries++; e.tries%3 == 0 {
+	e.tries++
+	away := e.tries%3 == 0
+	m.mu.Unlock()
+	if away {
 		return errors.New("the store is away")
 	}
-	finished = true
+	m.finish(e)
 	return nil
 }
 

@@ -66,7 +66,7 @@ func TestStopInterruptsAtTheDeadline(t *testing.T) {
 	cfg.Stop = 5 * time.Second
 	cfg.Retry.Attempts = 1
 	run(t, 1, cfg, func(r *rig) {
-		mail = r.single(func(ctx context.Context, d *broker.Delivery) error {
+		mail = r.single(func(ctx context.Context, _ *broker.Delivery) error {
 			return pause(ctx, time.Hour)
 		})
 		r.topic.tapes[0].append("a", "a", 0)
