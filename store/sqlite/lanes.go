@@ -24,7 +24,7 @@ const (
 	// safetyPoll is how often a lane looks for rows that nobody told it about.
 	safetyPoll = time.Second
 	// chunk is how many rows one transaction deletes or releases, so that nobody waits long for it.
-	chunk = 512
+	chunk = 1024
 )
 
 // Lanes implements [store.Store]. A queue is one lane. Its owner is who has the operating system's lock on a file beside the database, which is

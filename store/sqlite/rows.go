@@ -135,8 +135,7 @@ func (s *Store) List(ctx context.Context, f store.Filter) iter.Seq2[store.Row, e
 }
 
 func (s *Store) listPage(ctx context.Context, f store.Filter) ([]store.Row, error) {
-	where, args := listWhere(f)
-	query := `SELECT id, ` + columns + ` FROM tidings_rows WHERE ` + where + ` ORDER BY id LIMIT ` + strconv.Itoa(f.Limit)
+	query, args := listQuery(f)
 	rows, err := s.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -153,8 +152,8 @@ func (s *Store) listPage(ctx context.Context, f store.Filter) ([]store.Row, erro
 	return page, rows.Err()
 }
 
-// listWhere is the condition for f. States are written as numbers, so that SQLite sees which of its partial indexes fits.
-func listWhere(f store.Filter) (where string, args []any) {
+// listQuery is the query for f. States are written as numbers, so that SQLite sees which of its partial indexes fits.
+func listQuery(f store.Filter) (query string, args []any) {
 	terms := []string{"id > ?"}
 	args = []any{f.After}
 	if f.Queues != nil {
@@ -174,7 +173,8 @@ func listWhere(f store.Filter) (where string, args []any) {
 		terms = append(terms, "key = ?")
 		args = append(args, f.Key)
 	}
-	return strings.Join(terms, " AND "), args
+	where := strings.Join(terms, " AND ")
+	return `SELECT id, ` + columns + ` FROM tidings_rows WHERE ` + where + ` ORDER BY id LIMIT ` + strconv.Itoa(f.Limit), args
 }
 
 // scanRow reads the row that rows stands on.
