@@ -74,8 +74,6 @@ func identify(entries []*entry) {
 // sendBatch sends messages as one atomic batch and returns the sequence of the last one. Each try has an ID of its own, so that
 // what is left of an earlier one is not continued; the message IDs keep a batch from being stored twice.
 func (l *lane) sendBatch(ctx context.Context, batch []*entry) (last uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
 	for n := len(l.numbers); n < len(batch); n++ {
 		l.numbers = append(l.numbers, strconv.Itoa(n+1))
 	}
@@ -107,8 +105,6 @@ func separate(batch []*entry) {
 
 // sendOne sends a message that is no part of a batch. Duplicate: the server had it already, at that sequence.
 func (l *lane) sendOne(ctx context.Context, msg *natsgo.Msg) (sequence uint64, duplicate bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
 	ack, err := l.request(ctx, msg)
 	return ack.Sequence, ack.Duplicate, err
 }

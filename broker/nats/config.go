@@ -19,6 +19,8 @@ type Config struct {
 	DuplicateWindow time.Duration
 	// LeaseTTL is after how long the partitions of a replica that died go to another. All replicas must agree. Default 10 seconds.
 	LeaseTTL time.Duration
+	// Exclusive says that no other process can be using the server, so that partitions of one that died need not be waited for.
+	Exclusive bool
 	// PublishTimeout is for how long a record that the server does not confirm is sent again before it fails. Default 30 seconds.
 	PublishTimeout time.Duration
 	// BufferRecords and BufferBytes are how much Publish accepts ahead of the server. Defaults 32,768 and 64 MiB.
@@ -29,14 +31,18 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Times for which there is no knob.
+// ackEvery is the least time between two positions that one partition tells the server.
+const ackEvery = 10 * time.Millisecond
+
+// Requests to the server have a time limit that begins short and doubles: a server that has just started loses what it is
+// asked before JetStream is up, without a word.
 const (
-	// apiTimeout bounds one request to the server's API, attemptTimeout one try to store a batch.
-	apiTimeout     = 5 * time.Second
-	attemptTimeout = 5 * time.Second
-	// ackEvery is the least time between two positions that one partition tells the server.
-	ackEvery = 10 * time.Millisecond
+	shortTry = time.Second
+	longTry  = 8 * time.Second
 )
+
+// apiTimeout bounds a request that is made once.
+const apiTimeout = longTry
 
 func (c Config) withDefaults() (Config, error) {
 	for name, n := range map[string]int64{

@@ -28,7 +28,7 @@ func fixture(url func() string) brokertest.Fixture {
 	return brokertest.Fixture{
 		Open: func(tb testing.TB) (broker.Broker, func()) {
 			tb.Helper()
-			b, err := nats.Open(tb.Context(), url(), nats.Config{LeaseTTL: 3 * time.Second, Log: slog.New(slog.DiscardHandler)})
+			b, err := nats.Open(tb.Context(), url(), nats.Config{LeaseTTL: 6 * time.Second, Log: slog.New(slog.NewTextHandler(tb.Output(), nil))})
 			if err != nil {
 				tb.Fatal(err)
 			}
@@ -39,6 +39,6 @@ func fixture(url func() string) brokertest.Fixture {
 			}
 		},
 		MaxRecordBytes: 1 << 20,
-		HandOver:       20 * time.Second,
+		HandOver:       30 * time.Second,
 	}
 }

@@ -119,7 +119,7 @@ func (b *Broker) share(ctx context.Context, group string, topics [][]source, eac
 			byName[names[p]] = sources[p]
 		}
 		register := &cell{kv: kv, key: leaseKey(group, sources[0].topic.name)}
-		cfg := lease.Config{Names: names, TTL: b.cfg.LeaseTTL, Log: b.cfg.Log}
+		cfg := lease.Config{Names: names, Member: b.member, Exclusive: b.cfg.Exclusive, TTL: b.cfg.LeaseTTL, Log: b.cfg.Log}
 		running.Go(func() {
 			errs[i] = lease.Run(ctx, register, cfg, func(ctx context.Context, l lease.Lease) {
 				b.hold(ctx, newPartition(b, byName[l.Name], l.Epoch, l.Stop), each)
@@ -172,8 +172,8 @@ func (b *Broker) hold(ctx context.Context, p *partition, each func(context.Conte
 // open makes the partition's consumer and begins to read from it. It tries until that works, the partition is to be given back, or it is lost.
 func (p *partition) open() error {
 	pause := 50 * time.Millisecond
-	for {
-		name, err := p.establish()
+	for limit := shortTry; ; limit = min(2*limit, longTry) {
+		name, err := p.establish(limit)
 		if err == nil {
 			err = p.attach(name)
 		}
@@ -201,11 +201,11 @@ func (p *partition) open() error {
 
 // establish makes the consumer that the partition is read from, at the group's position, and deletes those before it. In that
 // order: whoever dies in between leaves a position behind, and two consumers are no harm, because each is read only by who made it.
-func (p *partition) establish() (name string, err error) {
+func (p *partition) establish(limit time.Duration) (name string, err error) {
 	if err := p.b.link.wait(p.ctx); err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(p.ctx, 2*apiTimeout)
+	ctx, cancel := context.WithTimeout(p.ctx, limit)
 	defer cancel()
 	stream, err := p.b.js.Stream(ctx, p.src.topic.stream)
 	if err != nil {

@@ -104,7 +104,7 @@ func (l *lane) store(batch []*entry) error {
 		fmt.Errorf("the server has not confirmed it within the publish timeout of %v", l.b.cfg.PublishTimeout))
 	defer cancel()
 	var t *topic
-	err := l.persist(ctx, func() (err error) {
+	err := l.persist(ctx, func(ctx context.Context) (err error) {
 		t, err = l.b.topic(ctx, l.topic)
 		return err
 	})
@@ -134,7 +134,7 @@ func (l *lane) storeTogether(ctx context.Context, batch []*entry) error {
 	}
 	mark(batch)
 	var last uint64
-	err := l.persist(ctx, func() (err error) {
+	err := l.persist(ctx, func(ctx context.Context) (err error) {
 		last, err = l.sendBatch(ctx, batch)
 		return err
 	})
@@ -168,7 +168,7 @@ func (l *lane) storeSingly(ctx context.Context, entries []*entry) error {
 	for i, e := range entries {
 		var sequence uint64
 		var duplicate bool
-		err := l.persist(ctx, func() (err error) {
+		err := l.persist(ctx, func(ctx context.Context) (err error) {
 			sequence, duplicate, err = l.sendOne(ctx, e.msg)
 			return err
 		})
@@ -186,7 +186,9 @@ func (l *lane) storeSingly(ctx context.Context, entries []*entry) error {
 		l.confirm(entries[i:i+1], sequence)
 		if rest := entries[i+1:]; !duplicate && !tried && len(rest) > 1 {
 			tried = true
-			last, err := l.sendBatch(ctx, rest)
+			ctxTry, cancel := context.WithTimeout(ctx, longTry)
+			last, err := l.sendBatch(ctxTry, rest)
+			cancel()
 			if err == nil {
 				l.confirm(rest, last-uint64(len(rest))+1)
 				return nil
@@ -198,14 +200,16 @@ func (l *lane) storeSingly(ctx context.Context, entries []*entry) error {
 }
 
 // persist tries until the answer is certain, or ctx ends. Between tries it waits for the connection.
-func (l *lane) persist(ctx context.Context, try func() error) error {
-	pause := 20 * time.Millisecond
+func (l *lane) persist(ctx context.Context, try func(ctx context.Context) error) error {
 	var last error
-	for {
+	pause := 20 * time.Millisecond
+	for limit := shortTry; ; limit = min(2*limit, longTry) {
 		if err := l.b.link.wait(ctx); err != nil {
 			return errors.Join(err, last)
 		}
-		err := try()
+		ctxTry, cancel := context.WithTimeout(ctx, limit)
+		err := try(ctxTry)
+		cancel()
 		if err == nil || final(err) {
 			return err
 		}

@@ -30,6 +30,7 @@ package nats
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -50,6 +51,8 @@ type Broker struct {
 	js   jetstream.JetStream
 	link *link
 	room *room
+	// member is what this broker calls itself among the owners of partitions.
+	member string
 	// owned says that Close ends the connection, because Open began it.
 	owned bool
 
@@ -108,7 +111,7 @@ func New(ctx context.Context, nc *natsgo.Conn, cfg Config) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{
-		cfg: cfg, nc: nc, js: js, link: newLink(nc), room: newRoom(cfg.BufferRecords, cfg.BufferBytes),
+		cfg: cfg, nc: nc, js: js, link: newLink(nc), room: newRoom(cfg.BufferRecords, cfg.BufferBytes), member: rand.Text(),
 		topics: map[string]*topic{}, lanes: map[string]*lane{},
 	}
 	b.closing, b.close = context.WithCancel(context.WithoutCancel(ctx))

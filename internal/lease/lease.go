@@ -52,6 +52,9 @@ type Config struct {
 	Names []string
 	// Member begins this member's name in the cell; something random follows. Default "member".
 	Member string
+	// Exclusive says that no other process can be alive (it holds a lock, say): members that do not begin with this Config's Member are
+	// dead, and their names are taken at once.
+	Exclusive bool
 	// TTL is how long a member that is gone keeps its names. Default 10 seconds.
 	TTL time.Duration
 	// Renew is how often a member writes its beat. Default a third of the TTL; it must be less than half of it.
@@ -60,6 +63,8 @@ type Config struct {
 	Poll time.Duration
 	// Log gets what goes wrong on the way. Default slog.Default.
 	Log *slog.Logger
+
+	family string // Member, as it was given
 }
 
 // Lease is one name, owned.
@@ -108,7 +113,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Member == "" {
 		c.Member = "member"
 	}
-	c.Member += "-" + uuid.NewString()
+	c.family = c.Member + "-"
+	c.Member = c.family + uuid.NewString()
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}

@@ -336,3 +336,29 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(``))
 	f.Fuzz(func(_ *testing.T, value []byte) { _ = lease.Decode(value) })
 }
+
+// A process that holds a lock knows that whoever is in the cell is dead: it waits for nobody's TTL.
+func TestAnExclusiveMemberTakesOverAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dead := []byte(`{"members":{"gone-1":{"beat":7}},"names":{"a":{"owner":"gone-1","epoch":4}}}`)
+		for _, exclusive := range []bool{true, false} {
+			reg := &cell{}
+			if _, err := reg.Swap(t.Context(), dead, 0); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			begun := time.Now()
+			cfg := lease.Config{Names: []string{"a"}, Member: "new", Exclusive: exclusive, TTL: 10 * time.Second, Log: slog.New(slog.DiscardHandler)}
+			err := lease.Run(ctx, reg, cfg, func(_ context.Context, l lease.Lease) {
+				if took := time.Since(begun); exclusive != (took < time.Second) || l.Epoch != 5 {
+					t.Errorf("exclusive %v: took over after %v with epoch %d", exclusive, took, l.Epoch)
+				}
+				cancel()
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

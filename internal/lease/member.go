@@ -33,6 +33,13 @@ type member struct {
 	leaving bool
 }
 
+// Why a lease ends: the cause of its context.
+var (
+	errReturned = errors.New("the lease was given back")
+	errExpired  = errors.New("the lease could not be renewed in time")
+	errTaken    = errors.New("the lease has another owner")
+)
+
 // sighting is when this process first saw a beat.
 type sighting struct {
 	count uint64
@@ -45,7 +52,7 @@ type holding struct {
 	epoch   uint64
 	stop    chan struct{}
 	stopped bool
-	cancel  context.CancelFunc
+	cancel  context.CancelCauseFunc
 	lost    bool
 	// over is when the call returned; zero while it runs. early says that nobody had asked it to.
 	over  time.Time
@@ -93,7 +100,8 @@ func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2+1) }
 
 // step reads the cell, works out what should be, and writes that if it differs or a beat is due.
 func (m *member) step() {
-	ctx, cancel := context.WithTimeout(m.base, m.cfg.Renew)
+	// Half the interval, so that one lost request is not a lost lease.
+	ctx, cancel := context.WithTimeout(m.base, m.cfg.Renew/2)
 	defer cancel()
 	for {
 		err := m.exchange(ctx)
@@ -154,7 +162,7 @@ func (m *member) begin(claims []*holding, sent time.Time) {
 		return
 	}
 	for _, h := range claims {
-		ctx, cancel := context.WithCancel(m.base)
+		ctx, cancel := context.WithCancelCause(m.base)
 		h.cancel = cancel
 		m.held[h.name] = h
 		if m.leaving {
@@ -173,7 +181,7 @@ func (m *member) end(h *holding) {
 	h.over = time.Now()
 	h.early = !h.stopped && !h.lost
 	m.mu.Unlock()
-	h.cancel()
+	h.cancel(errReturned)
 	m.hurry()
 }
 
@@ -198,7 +206,7 @@ func (m *member) watch(ctx context.Context) {
 		m.mu.Lock()
 		if m.expired() {
 			for _, h := range m.held {
-				h.lose()
+				h.lose(errExpired)
 			}
 		}
 		m.mu.Unlock()
@@ -279,10 +287,10 @@ func (h *holding) halt() {
 	}
 }
 
-func (h *holding) lose() {
+func (h *holding) lose(why error) {
 	if h.over.IsZero() && !h.lost {
 		h.lost = true
-		h.cancel()
+		h.cancel(why)
 	}
 }
 

@@ -1,6 +1,9 @@
 package lease
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // observe remembers when the others' beats were first seen.
 func (m *member) observe(t table) {
@@ -24,7 +27,8 @@ func (m *member) plan(now table) (table, []*holding) {
 	defer m.mu.Unlock()
 	self, next := m.cfg.Member, now.clone()
 	for id := range now.Members {
-		if id != self && time.Since(m.seen[id].at) >= m.patience {
+		foreign := m.cfg.Exclusive && !strings.HasPrefix(id, m.cfg.family)
+		if id != self && (foreign || time.Since(m.seen[id].at) >= m.patience) {
 			next.remove(id)
 		}
 	}
@@ -49,7 +53,7 @@ func (m *member) plan(now table) (table, []*holding) {
 func (m *member) reconcile(next table) {
 	for name, h := range m.held {
 		if e := next.Names[name]; e.Owner != m.cfg.Member || e.Epoch != h.epoch {
-			h.lose()
+			h.lose(errTaken)
 		}
 		if h.over.IsZero() || (h.early && time.Since(h.over) < m.cfg.Poll/2) {
 			continue
