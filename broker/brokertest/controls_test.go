@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -25,9 +26,10 @@ type sound = broker.Broker
 type control struct {
 	name     string
 	scenario func(*kit)
-	broken   func(*memory.Broker) broker.Broker
+	broken   func(tb testing.TB, b sound) broker.Broker
 	want     string
-	alone    bool // It looks at the whole process.
+	patience time.Duration // shorter, where the scenario waits in vain
+	alone    bool          // It looks at the whole process.
 }
 
 func controls() []control {
@@ -39,15 +41,15 @@ func controls() []control {
 		{name: "a partition has two owners", scenario: replicasUnderLoad, broken: plain(func(s sound) sound { return doubling{s} }), want: "while"},
 		{name: "nothing that is settled is remembered", scenario: positionSurvives, broken: plain(func(s sound) sound { return partitions{s, forgetting} }), want: "expected records 4 to 6"},
 		{name: "what is fetched counts as settled", scenario: unsettledComesAgain, broken: plain(func(s sound) sound { return partitions{s, eager} }), want: "the next owner was to get"},
-		{name: "what is fetched counts as settled, and the replica dies", scenario: deadReplica, broken: plain(func(s sound) sound { return partitions{s, eager} }), want: "expected records 3 to 10"},
-		{name: "a stale owner's settlement counts", scenario: staleSettlement, broken: unfenced(), want: "expected records 1 to 6"},
+		{name: "what is fetched counts as settled, and the replica dies", scenario: deadReplica, patience: 3 * time.Second, broken: plain(func(s sound) sound { return partitions{s, eager} }), want: "expected records 3 to 10"},
+		{name: "a stale owner's settlement counts", scenario: staleSettlement, patience: 3 * time.Second, broken: unfenced(), want: "expected records 1 to 6"},
 		{name: "done is called twice", scenario: receiptsAreTrue, broken: plain(func(s sound) sound { return stuttering{s} }), want: "called 2 times"},
-		{name: "done is never called", scenario: receiptsAreTrue, broken: plain(func(s sound) sound { return silent{s} }), want: "done was not called"},
+		{name: "done is never called", scenario: receiptsAreTrue, patience: time.Second, broken: plain(func(s sound) sound { return silent{s} }), want: "done was not called"},
 		{name: "header values are trimmed", scenario: headersSurvive, broken: plain(func(s sound) sound { return trimming{s} }), want: `header "x-spaces"`},
 		{name: "live records are stored", scenario: liveIsNotDurable, broken: plain(func(s sound) sound { return storing{s} }), want: "11 durable records"},
 		{name: "a limit is not respected", scenario: fetchLimits, broken: plain(func(s sound) sound { return partitions{s, greedy} }), want: "Fetch of at most 7"},
 		{name: "Publish fails a bad record's neighbours", scenario: tooLarge, broken: plain(func(s sound) sound { return infecting{s} }), want: "neighbours of a bad record failed too"},
-		{name: "a goroutine is left behind", scenario: leavesNothing, broken: leaking(), want: "found unexpected goroutines", alone: true},
+		{name: "a goroutine is left behind", scenario: leavesNothing, broken: leaking, want: "found unexpected goroutines", alone: true},
 	}
 }
 
@@ -65,11 +67,11 @@ func TestBrokenBrokersAreFound(t *testing.T) {
 					Open: func(tb testing.TB) (broker.Broker, func()) {
 						tb.Helper()
 						client := server.Connect()
-						return c.broken(client), func() { client.Close() }
+						return c.broken(tb, client), func() { client.Close() }
 					},
-					MaxRecordBytes: 1 << 20, HandOver: 2 * time.Second,
+					MaxRecordBytes: 1 << 20,
 				})
-				k.patience = 2 * time.Second
+				k.patience, k.drain = cmp.Or(c.patience, k.patience), 2*time.Second
 				c.scenario(k)
 			})
 			if !strings.Contains(said, c.want) {
@@ -79,8 +81,11 @@ func TestBrokenBrokersAreFound(t *testing.T) {
 	}
 }
 
-func plain(wrap func(sound) sound) func(*memory.Broker) broker.Broker {
-	return func(b *memory.Broker) broker.Broker { return wrap(b) }
+func plain(wrap func(sound) sound) func(testing.TB, sound) broker.Broker {
+	return func(tb testing.TB, b sound) broker.Broker {
+		tb.Helper()
+		return wrap(b)
+	}
 }
 
 type done = func(int, broker.Receipt, error)
@@ -184,19 +189,19 @@ func (b storing) Live(ctx context.Context, records []broker.Record) error {
 	return b.sound.Live(ctx, records)
 }
 
-// leaking leaves a goroutine behind for each listener, until the test ends.
-func leaking() func(*memory.Broker) broker.Broker {
-	return plain(func(s sound) sound { return leaky{s} })
+// leaking leaves a goroutine behind for each listener, until the scenario has ended.
+func leaking(tb testing.TB, b sound) broker.Broker {
+	tb.Helper()
+	return leaky{sound: b, ended: tb.Context().Done()}
 }
 
-type leaky struct{ sound }
+type leaky struct {
+	sound
+	ended <-chan struct{}
+}
 
 func (b leaky) Listen(ctx context.Context, l broker.Listener, each func(broker.Record)) error {
-	go func() {
-		timer := time.NewTimer(2 * time.Second) // goleak waits for less.
-		defer timer.Stop()
-		<-timer.C
-	}()
+	go func() { <-b.ended }()
 	return b.sound.Listen(ctx, l, each)
 }
 
@@ -237,7 +242,7 @@ func (p insatiable) Fetch(ctx context.Context, limit, maxBytes int) ([]broker.De
 }
 
 // unfenced remembers every settlement, whoever makes it, for all clients: what is below it is not delivered again.
-func unfenced() func(*memory.Broker) broker.Broker {
+func unfenced() func(testing.TB, sound) broker.Broker {
 	position := new(atomic.Uint64)
 	return plain(func(s sound) sound {
 		return partitions{s, func(p broker.Partition) broker.Partition { return loose{p, position} }}

@@ -21,16 +21,20 @@ type kit struct {
 	Fixture
 	// patience is how long something that must happen may take on a slow machine.
 	patience time.Duration
-	name     string
-	count    atomic.Int64
+	// drain is how long everything that was stored may take to be handled, hand-overs included.
+	drain time.Duration
+	name  string
+	count atomic.Int64
 }
 
 func newKit(tb testing.TB, f Fixture) *kit {
 	tb.Helper()
+	const patience = 30 * time.Second
 	f.AckWait = cmp.Or(f.AckWait, 100*time.Millisecond)
 	f.HandOver = cmp.Or(f.HandOver, 20*time.Second)
 	// The data of real servers survive a test run, so a name must not come twice.
-	return &kit{TB: tb, Fixture: f, patience: 30 * time.Second, name: "bt-" + rand.Text()[:10]}
+	name := "bt-" + rand.Text()[:10]
+	return &kit{TB: tb, Fixture: f, patience: patience, drain: f.HandOver + patience, name: name}
 }
 
 // unique returns a name that nothing else has.

@@ -62,7 +62,7 @@ func (k *kit) judge(o *Oracle) Verdict {
 // judgeAll waits until everything that was stored is handled, as long as that can take, and judges.
 func (k *kit) judgeAll(o *Oracle) Verdict {
 	k.Helper()
-	k.holds(k.HandOver+k.patience, func() bool { return o.Open() == 0 })
+	k.holds(k.drain, func() bool { return o.Open() == 0 })
 	return k.judge(o)
 }
 
