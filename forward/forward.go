@@ -7,7 +7,8 @@
 // at-least-once: after a crash some come twice, with the same id, which OnTx and brokers that deduplicate recognise. Between different events
 // there is no order once they are on different topics; who needs it reads the shared topic, as a subscription to several events does by itself.
 //
-// A message whose type says nothing about the event's name becomes a dead letter of the forwarder; all others go on.
+// A message whose type says nothing about the event's name becomes a dead letter of the forwarder, and so does an internal event of this service, which has
+// no business on the shared topic; all others go on.
 package forward
 
 import (
@@ -37,7 +38,7 @@ type Config struct {
 func Add(m *tidings.Module, cfg Config) {
 	cfg.Batch.Size = cmp.Or(cfg.Batch.Size, 500)
 	cfg.Batch.Wait = cmp.Or(cfg.Batch.Wait, 5*time.Millisecond)
-	f := &forwarder{module: m, topology: cfg.Topology, names: map[string]string{}}
+	f := &forwarder{module: m, topology: cfg.Topology, events: map[string]tidings.Definition{}}
 	m.Discover(f.learn)
 	m.Subscribe(
 		tidings.Subscription{Name: cmp.Or(cfg.Name, "forwarder"), Topics: []string{cmp.Or(cfg.Topology.Topic, "events")}},
@@ -49,14 +50,14 @@ func Add(m *tidings.Module, cfg Config) {
 type forwarder struct {
 	module   *tidings.Module
 	topology tidings.Shared
-	// names has the event's name of each type that the app knows. It does not change once messages come.
-	names map[string]string
+	// events has the definition of each type that the app knows. It does not change once messages come.
+	events map[string]tidings.Definition
 }
 
-// learn takes names from the catalog, since a definition may have a wire type of its own.
+// learn takes definitions from the catalog, since a definition may have a wire type of its own.
 func (f *forwarder) learn(c *tidings.Catalog) error {
 	for _, e := range c.All() {
-		f.names[e.Type()] = e.Name
+		f.events[e.Type()] = e.Definition
 	}
 	return nil
 }
@@ -106,8 +107,10 @@ func (f *forwarder) send(ctx context.Context, topic string, deliveries []*tiding
 
 // name is the event's name in a type: that of the definition, or the middle of {domain}.{Name}.{version}.
 func (f *forwarder) name(typ string) (string, error) {
-	if name, ok := f.names[typ]; ok {
-		return name, nil
+	if d, ok := f.events[typ]; ok && d.IsInternal() {
+		return "", fmt.Errorf("forward: %s is internal, and was published to the shared topic: find out who did that", typ)
+	} else if ok {
+		return d.Name, nil
 	}
 	parts := strings.Split(typ, ".")
 	if len(parts) != 3 || parts[1] == "" {

@@ -34,6 +34,7 @@ var (
 	made    = tidings.Define[noted]("notes", "Made", "v1")
 	edited  = tidings.Define[noted]("notes", "Edited", "v3")
 	foreign = tidings.Define[noted]("notes", "Renamed", "v1", tidings.WireType("note.renamed"))
+	seen    = tidings.Define[noted]("notes", "Seen", "v1", tidings.Internal)
 )
 
 func TestMessagesGoToTheirTopicsUnchangedAndInOrder(t *testing.T) {
@@ -76,7 +77,13 @@ func TestOneTopicFails(t *testing.T) {
 	r.check("events.Made", mades)
 }
 
-func TestATypeWithoutANameIsADeadLetter(t *testing.T) {
+func TestWhatCantBeForwardedIsADeadLetter(t *testing.T) {
+	t.Run("a type without a name", func(t *testing.T) { refused(t, "odd", "WireType") })
+	t.Run("an internal event", func(t *testing.T) { refused(t, seen.Definition().Type(), "is internal") })
+}
+
+func refused(t *testing.T, typ, because string) {
+	t.Helper()
 	r := start(t, memory.Config{})
 	m := made.New(noted{Key: "a"})
 	r.publish(m)
@@ -86,7 +93,7 @@ func TestATypeWithoutANameIsADeadLetter(t *testing.T) {
 	odd.Headers = slices.Clone(odd.Headers)
 	for i := range odd.Headers {
 		if odd.Headers[i].Name == "ce-type" {
-			odd.Headers[i].Value = "odd"
+			odd.Headers[i].Value = typ
 		}
 	}
 	r.broker.Publish(t.Context(), []broker.Record{odd}, func(_ int, _ broker.Receipt, err error) {
@@ -102,7 +109,7 @@ func TestATypeWithoutANameIsADeadLetter(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if !strings.Contains(string(row.History), "WireType") {
+			if !strings.Contains(string(row.History), because) {
 				return fmt.Errorf("the history does not say what to do: %s", row.History)
 			}
 			return nil
@@ -140,7 +147,7 @@ func start(t testing.TB, cfg memory.Config) *running {
 	b := memory.New(cfg)
 	t.Cleanup(func() { _ = b.Close() })
 	app := tidings.New(tidings.Config{Service: "notes", Broker: b, Store: s, Topology: tidings.Shared{}})
-	app.Emits(made, edited, foreign)
+	app.Emits(made, edited, foreign, seen)
 	forward.Add(app.AddModule("platform"), forward.Config{})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -1,0 +1,138 @@
+package tickets_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/broker/memory"
+	"github.com/tidings-go/tidings/examples/tickets"
+	"github.com/tidings-go/tidings/store/sqlite"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestFlow(t *testing.T) {
+	p := start(t, nil)
+	if err := p.Fill(t.Context(), 400, nil); err != nil {
+		t.Fatal(err)
+	}
+	p.quiet()
+	want := tickets.Summary{Bookings: 400, Refunds: 40, PublicEvents: 1640, InternalEvents: 1640, LakeRows: 1640, ReadModelRows: 400}
+	if got := p.report(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if problems := want.Problems(); problems != nil {
+		t.Errorf("problems: %q", problems)
+	}
+}
+
+// A second run on the same data makes what is missing and no more.
+func TestFillGoesOn(t *testing.T) {
+	p := start(t, nil)
+	for _, n := range []int64{35, 35, 101} {
+		if err := p.Fill(t.Context(), n, nil); err != nil {
+			t.Fatal(err)
+		}
+		p.quiet()
+		if got := p.report(); got.Bookings != n || got.Refunds != n/10 || got.Problems() != nil {
+			t.Errorf("filled up to %d: %+v, %q", n, got, got.Problems())
+		}
+	}
+}
+
+func TestRefunds(t *testing.T) {
+	p := start(t, nil)
+	b, err := p.Book(t.Context(), tickets.Request{Show: "hamlet", Customer: "Ada", Seats: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Refund(t.Context(), b.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Refund(t.Context(), b.ID); !errors.Is(err, tickets.ErrRefunded) {
+		t.Errorf("the second refund: %v", err)
+	}
+	if err := p.Refund(t.Context(), "nothing"); !errors.Is(err, tickets.ErrNotFound) {
+		t.Errorf("the refund of nothing: %v", err)
+	}
+	p.quiet()
+	if got := p.report(); got.Bookings != 1 || got.Refunds != 1 || got.Problems() != nil {
+		t.Errorf("got %+v, %q", got, got.Problems())
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	if _, err := tickets.New(t.Context(), tickets.Config{}); err == nil {
+		t.Error("a platform without broker and store was made")
+	}
+}
+
+// platform is a running platform on a broker in memory.
+type platform struct {
+	*tickets.Platform
+	t  *testing.T
+	db *sql.DB
+}
+
+// start runs a platform; wrap, which may be nil, puts something around its broker.
+func start(t *testing.T, wrap func(broker.Broker) broker.Broker) *platform {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "tickets.db"), sqlite.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	m := memory.New(memory.Config{})
+	t.Cleanup(func() { _ = m.Close() })
+	var b broker.Broker = m
+	if wrap != nil {
+		b = wrap(b)
+	}
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	p, err := tickets.New(t.Context(), tickets.Config{Broker: b, Store: s, DB: s.DB(), Addr: "127.0.0.1:0", Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case <-p.App().Ready():
+	case err := <-done:
+		done <- nil
+		t.Fatalf("the platform ended: %v", err)
+	}
+	return &platform{p, t, s.DB()}
+}
+
+func (p *platform) quiet() {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), time.Minute)
+	defer cancel()
+	if err := p.Quiet(ctx, nil); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *platform) report() tickets.Summary {
+	p.t.Helper()
+	s, err := p.Report(p.t.Context())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return s
+}

@@ -1,0 +1,141 @@
+package tickets
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/tidings-go/tidings/broker"
+)
+
+// Sabotage is one thing that a broker gets wrong, once. A report that does not show it would be worth nothing: so this is how the report is tested.
+type Sabotage string
+
+// What can go wrong.
+const (
+	// Lose acknowledges a message and does not store it.
+	Lose Sabotage = "lose"
+	// Dup stores a message twice, the second time under another id, so that no inbox recognises it.
+	Dup Sabotage = "dup"
+	// Order swaps two messages of one key.
+	Order Sabotage = "order"
+	// Leak publishes an internal event among the public ones.
+	Leak Sabotage = "leak"
+)
+
+// ParseSabotage reads a name.
+func ParseSabotage(name string) (Sabotage, error) {
+	s := Sabotage(name)
+	if !slices.Contains([]Sabotage{Lose, Dup, Order, Leak}, s) {
+		return "", fmt.Errorf("tickets: sabotage %q: want %s, %s, %s or %s", name, Lose, Dup, Order, Leak)
+	}
+	return s, nil
+}
+
+// Broker is b with the sabotage built in.
+func (s Sabotage) Broker(b broker.Broker) broker.Broker { return &saboteur{Broker: b, sabotage: s} }
+
+// saboteur looks for its victim among what is published: a TicketPrinted, or for Leak an internal event. The first will do; it acts once.
+type saboteur struct {
+	broker.Broker
+	sabotage Sabotage
+
+	mu   sync.Mutex
+	done bool
+	swap *broker.Record // waits for the next of its key
+}
+
+// Publish implements [broker.Broker].
+func (s *saboteur) Publish(ctx context.Context, records []broker.Record, done func(i int, r broker.Receipt, err error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock() // also while publishing: others must not overtake what was changed
+	if s.done {
+		s.Broker.Publish(ctx, records, done)
+		return
+	}
+	var p plan
+	for i := range records {
+		s.plan(&p, i, records[i])
+	}
+	s.Broker.Publish(ctx, p.records, func(i int, r broker.Receipt, err error) {
+		if p.origin[i] >= 0 {
+			done(p.origin[i], r, err)
+		}
+	})
+	for _, i := range p.dropped {
+		done(i, broker.Receipt{Topic: records[i].Topic}, nil)
+	}
+}
+
+// plan is what is published in place of what was asked for.
+type plan struct {
+	records []broker.Record
+	origin  []int // the index in what was asked for, or -1
+	dropped []int
+}
+
+func (p *plan) add(origin int, r broker.Record) {
+	p.records, p.origin = append(p.records, r), append(p.origin, origin)
+}
+
+// plan adds record i to p, or does to it what the saboteur is for.
+func (s *saboteur) plan(p *plan, i int, r broker.Record) {
+	if s.done || !s.isVictim(&r) {
+		p.add(i, r)
+		return
+	}
+	switch s.sabotage {
+	case Lose:
+		p.dropped = append(p.dropped, i)
+		s.done = true
+	case Dup:
+		p.add(i, r)
+		p.add(-1, renamed(r))
+		s.done = true
+	case Leak:
+		p.add(i, r)
+		r.Topic, r.ID = "events", ""
+		p.add(-1, r)
+		s.done = true
+	case Order:
+		switch {
+		case s.swap == nil:
+			s.swap = &r
+			p.dropped = append(p.dropped, i) // acknowledged already, so that the next one comes
+		case s.swap.Key == r.Key:
+			p.add(i, r)
+			p.add(-1, *s.swap)
+			s.done = true
+		default:
+			p.add(i, r)
+		}
+	}
+}
+
+func (s *saboteur) isVictim(r *broker.Record) bool {
+	event := Printed.Definition().Type()
+	if s.sabotage == Leak {
+		event = ReadModelUpdated.Definition().Type()
+	} else if r.Topic != "events" {
+		return false
+	}
+	typ, _ := r.Header("ce-type")
+	return typ == event
+}
+
+// renamed is the same message under another id.
+func renamed(r broker.Record) broker.Record {
+	r.ID = uuid.NewString()
+	r.Headers = slices.Clone(r.Headers)
+	for i := range r.Headers {
+		if r.Headers[i].Name == "ce-id" {
+			r.Headers[i].Value = r.ID
+		}
+	}
+	return r
+}
+
+var _ broker.Broker = (*saboteur)(nil)
