@@ -127,7 +127,8 @@ func TestItemsAreAnsweredOneByOne(t *testing.T) {
 			first = false
 			r.topic.tapes[0].finish(0)
 			items[0].Ack()
-			items[0].Nak(0) // The first answer counts.
+			items[0].Nak(0)       // The first answer counts.
+			items[1].InProgress() // Without a timeout there is nothing to extend.
 			items[1].Nak(time.Hour)
 			items[2].Term(errTest)
 			if err := pause(ctx, time.Minute); err != nil {

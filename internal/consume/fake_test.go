@@ -34,9 +34,10 @@ type tape struct {
 	finished  map[uint64]bool // what the handlers say, whatever was settled
 	settled   int             // calls of Settle
 	settleErr error
-	ending    bool // Fetch says io.EOF at the end
-	once      bool // it is not offered again
-	silent    bool // don't check each record at each settlement
+	ending    bool          // Fetch says io.EOF at the end
+	gate      chan struct{} // Settle waits until it is closed
+	once      bool          // it is not offered again
+	silent    bool          // don't check each record at each settlement
 }
 
 type session struct {
@@ -218,6 +219,9 @@ func (s *session) look(limit, maxBytes int) ([]broker.Delivery, chan struct{}, e
 func (s *session) Settle(ctx context.Context, x broker.Settlement) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if s.gate != nil {
+		<-s.gate
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

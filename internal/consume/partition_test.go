@@ -160,6 +160,46 @@ func TestOneJammedPartitionStarvesNoOther(t *testing.T) {
 	})
 }
 
+func TestSharesGrowWhenAPartitionLeaves(t *testing.T) {
+	var mail *consume.Reaction
+	cfg := toward(&mail)
+	cfg.Concurrency, cfg.MaxMessages = 1, 40
+	run(t, 2, cfg, func(r *rig) {
+		mail = &consume.Reaction{Handle: func(context.Context, *broker.Delivery) error { return consume.RetryAfter(time.Hour, errTest) }}
+		r.topic.tapes[1].once = true
+		r.start()
+		for i := range 100 {
+			r.topic.tapes[0].append(strconv.Itoa(i), "", 0)
+			r.pass(0)
+		}
+		before := r.c.Stats().InFlight
+		r.topic.tapes[1].revoke()
+		r.pass(time.Second)
+		if after := r.c.Stats().InFlight; before != 20 || after != 40 {
+			t.Errorf("it held %d messages, then %d", before, after)
+		}
+	})
+}
+
+func TestUnsettledMessagesAreBounded(t *testing.T) {
+	const n = 140_000
+	cfg := consume.Config{Route: func(*broker.Delivery) *consume.Reaction { return nil }}
+	run(t, 1, cfg, func(r *rig) {
+		tape := r.topic.tapes[0]
+		tape.gate, tape.silent = make(chan struct{}), true
+		for range n {
+			tape.finish(tape.append("", "", 0))
+		}
+		r.start()
+		if skipped := r.c.Stats().Skipped; skipped < 65_536 || skipped > 2*(65_536+512) {
+			t.Errorf("%d messages were skipped while none could be settled", skipped)
+		}
+		close(tape.gate)
+		r.pass(time.Second)
+		r.settled(0, n)
+	})
+}
+
 func TestFetchesAreNotOneByOne(t *testing.T) {
 	var mail *consume.Reaction
 	cfg := toward(&mail)

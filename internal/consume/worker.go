@@ -170,8 +170,7 @@ func (c *Consumer) judge(m *message, err error) outcome {
 		return outcome{end: discarded, failed: true}
 	}
 	if m.part.ctx.Err() != nil {
-		m.attempt-- // Interrupted: that says nothing about the message.
-		return outcome{end: again}
+		return outcome{end: again} // Interrupted, which says nothing about the message: it is left to the next owner.
 	}
 	t := m.troubled()
 	t.history = remember(t.history, newFailure(int(m.attempt), err))
