@@ -21,6 +21,16 @@ func encodeMessage(m *Message, topic string) (broker.Record, error) {
 	return broker.Record{Topic: topic, Key: m.Key, ID: dedupeID(m), Headers: headers, Value: m.Data}, nil
 }
 
+// checkHeaders refuses headers of the user's that no broker could carry, or that would be read as something else.
+func checkHeaders(m *Message) error {
+	for _, h := range m.Headers {
+		if err := cloudevents.ValidHeader(h.Name, h.Value); err != nil {
+			return fmt.Errorf("tidings: publish %s (id %s): %w", m.Type, m.ID, err)
+		}
+	}
+	return nil
+}
+
 // dedupeID is unique per topic: ids of other services' messages are unique only together with their source.
 func dedupeID(m *Message) string {
 	if m.event != nil {

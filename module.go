@@ -157,6 +157,9 @@ func (m *Module) records(ctx context.Context, messages []Message, how way) ([]br
 		if how == live { // nobody forwards live messages
 			topic = to.read
 		}
+		if err := checkHeaders(&msg); err != nil {
+			return nil, err
+		}
 		if records[i], err = encodeMessage(&msg, topic); err != nil {
 			return nil, err
 		}

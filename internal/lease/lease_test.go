@@ -343,7 +343,7 @@ func TestAnExclusiveMemberTakesOverAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dead := []byte(`{"members":{"gone-1":{"beat":7}},"names":{"a":{"owner":"gone-1","epoch":4}}}`)
 		for _, exclusive := range []bool{true, false} {
-			reg := &cell{}
+			reg := &link{cell: &cell{}}
 			if _, err := reg.Swap(t.Context(), dead, 0); err != nil {
 				t.Fatal(err)
 			}
