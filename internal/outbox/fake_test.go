@@ -72,7 +72,7 @@ func (b *fakeBroker) Publish(_ context.Context, records []broker.Record, done fu
 		<-time.After(delay)
 		b.mu.Lock()
 		for i, err := range outcomes {
-			if (err == nil && !(b.forgets && i == 0)) || errors.Is(err, errLost) {
+			if (err == nil && (!b.forgets || i > 0)) || errors.Is(err, errLost) {
 				b.log = append(b.log, records[i])
 			}
 		}

@@ -134,7 +134,7 @@ func (r *relay) backOff(lane int) time.Duration {
 	defer r.mu.Unlock()
 	wait := min(firstPause<<min(r.failures[lane], 10), maxPause)
 	r.failures[lane]++
-	return wait/2 + rand.N(wait/2) //nolint:gosec // jitter is no secret
+	return wait/2 + rand.N(wait/2)
 }
 
 func (r *relay) succeeded(lane int) {

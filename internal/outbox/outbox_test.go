@@ -31,11 +31,11 @@ func poison(value string) store.Row {
 	return r
 }
 
-func add(t testing.TB, s store.Store, rows ...store.Row) {
-	t.Helper()
+func add(tb testing.TB, s store.Store, rows ...store.Row) {
+	tb.Helper()
 	err := s.InTx(context.Background(), func(ctx context.Context, tx store.Native) error { return tx.StoreTx().Append(ctx, rows...) })
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -47,8 +47,8 @@ func count(s store.Store, states ...store.State) (n int) {
 }
 
 // start runs a relay and returns what stops it and waits for its end.
-func start(t testing.TB, s store.Store, b broker.Broker, cfg outbox.Config) (stop func()) {
-	t.Helper()
+func start(tb testing.TB, s store.Store, b broker.Broker, cfg outbox.Config) (stop func()) {
+	tb.Helper()
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -58,7 +58,7 @@ func start(t testing.TB, s store.Store, b broker.Broker, cfg outbox.Config) (sto
 	return func() {
 		cancel()
 		if err := <-ended; err != nil {
-			t.Errorf("Run: %v", err)
+			tb.Errorf("Run: %v", err)
 		}
 	}
 }

@@ -30,9 +30,9 @@ func (r *relay) park(ctx context.Context, p poison) error {
 		return err
 	}
 	err = r.store.InTx(ctx, func(ctx context.Context, tx store.Native) error {
-		n, err := tx.StoreTx().Move(ctx, store.Gone, p.id)
-		if err != nil || n == 0 {
-			return err
+		n, moved := tx.StoreTx().Move(ctx, store.Gone, p.id)
+		if moved != nil || n == 0 {
+			return moved
 		}
 		return tx.StoreTx().Append(ctx, row)
 	})

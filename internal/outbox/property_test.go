@@ -61,6 +61,7 @@ func TestNothingIsLostAndOrderIsKept(t *testing.T) {
 }
 
 func (w *world) live(t *testing.T, b *fakeBroker) run {
+	t.Helper()
 	random := rand.New(rand.NewPCG(w.seed, 2))
 	r := run{committed: map[string]int{}, poison: map[string]bool{}, dead: map[string]string{}}
 	var mu sync.Mutex
@@ -116,6 +117,7 @@ func (w *world) fate(random *rand.Rand) fate {
 
 // commit appends some events, each the next of its key.
 func (w *world) commit(t *testing.T, s store.Store, r *run, random *rand.Rand) {
+	t.Helper()
 	var rows []store.Row
 	for range 1 + random.IntN(4) {
 		key := fmt.Sprint("key", random.IntN(w.keys))

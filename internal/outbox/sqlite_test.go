@@ -19,15 +19,15 @@ import (
 	"github.com/tidings-go/tidings/store/sqlite"
 )
 
-func openSQLite(t testing.TB) *sqlite.Store {
-	t.Helper()
-	s, err := sqlite.Open(context.Background(), filepath.Join(t.TempDir(), "test.db"), sqlite.Config{})
+func openSQLite(tb testing.TB) *sqlite.Store {
+	tb.Helper()
+	s, err := sqlite.Open(context.Background(), filepath.Join(tb.TempDir(), "test.db"), sqlite.Config{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
+	tb.Cleanup(func() { _ = s.Close() })
 	if err := s.Migrate(context.Background()); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
@@ -62,7 +62,11 @@ func TestFromSQLiteToABroker(t *testing.T) {
 	for range writers {
 		writing.Go(func() {
 			for i := range transactions / writers {
-				if err := countOne(ctx, s, fmt.Sprint("key", rand.IntN(5)), i%5 == 4); err != nil {
+				var result error
+				if i%5 == 4 {
+					result = errUndo
+				}
+				if err := countOne(ctx, s, fmt.Sprint("key", rand.IntN(5)), result); !errors.Is(err, result) {
 					t.Error(err)
 					return
 				}
@@ -96,9 +100,9 @@ func makeCounters(t *testing.T, s *sqlite.Store) {
 
 var errUndo = errors.New("undo")
 
-// countOne is a business transaction; one that is undone must leave nothing.
-func countOne(ctx context.Context, s store.Store, key string, undo bool) error {
-	err := s.InTx(ctx, func(ctx context.Context, native store.Native) error {
+// countOne is a business transaction. It ends with result: if that is an error, nothing of it may stay.
+func countOne(ctx context.Context, s store.Store, key string, result error) error {
+	return s.InTx(ctx, func(ctx context.Context, native store.Native) error {
 		e := counted{Key: key}
 		err := native.(*sqlite.Tx).QueryRowContext(ctx, `INSERT INTO counters (key, n) VALUES ($1, 1)
 			ON CONFLICT (key) DO UPDATE SET n = n + 1 RETURNING n`, key).Scan(&e.N)
@@ -112,47 +116,19 @@ func countOne(ctx context.Context, s store.Store, key string, undo bool) error {
 		if err := native.StoreTx().Append(ctx, row(key, string(value))); err != nil {
 			return err
 		}
-		if undo {
-			return errUndo
-		}
-		return nil
+		return result
 	})
-	if undo && errors.Is(err, errUndo) {
-		return nil
-	}
-	return err
 }
 
 // checkTopic compares what the broker has with the counters: the truth is in the user's own table.
 func checkTopic(ctx context.Context, t *testing.T, s *sqlite.Store, b broker.Broker) {
 	t.Helper()
-	var mu sync.Mutex
-	last := map[string]int{}
-	err := b.Consume(ctx, broker.Reader{Topics: []string{"orders"}, ToEnd: true}, func(ctx context.Context, p broker.Partition) {
-		for {
-			deliveries, err := p.Fetch(ctx, 100, 1<<20)
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			for _, d := range deliveries {
-				var e counted
-				if err := json.Unmarshal(d.Value, &e); err != nil || e.N > last[e.Key]+1 {
-					t.Errorf("%s came after %d (%v)", d.Value, last[e.Key], err)
-				}
-				last[e.Key] = max(last[e.Key], e.N)
-			}
-			mu.Unlock()
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	arrived := readTopic(ctx, t, b)
 	rows, err := s.DB().QueryContext(ctx, `SELECT key, n FROM counters`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	keys := 0
 	for rows.Next() {
 		var key string
@@ -161,13 +137,44 @@ func checkTopic(ctx context.Context, t *testing.T, s *sqlite.Store, b broker.Bro
 			t.Fatal(err)
 		}
 		keys++
-		if last[key] != n {
-			t.Errorf("%s: %d were committed, %d arrived", key, n, last[key])
+		if arrived[key] != n {
+			t.Errorf("%s: %d were committed, %d arrived", key, n, arrived[key])
 		}
 	}
 	if err := rows.Err(); err != nil || keys != 5 || count(s) != 0 {
 		t.Errorf("%d keys, %d rows are left, %v", keys, count(s), err)
 	}
+}
+
+// readTopic returns the last number of each key, and complains when one came for the first time after a larger one.
+func readTopic(ctx context.Context, t *testing.T, b broker.Broker) map[string]int {
+	t.Helper()
+	var mu sync.Mutex
+	last := map[string]int{}
+	see := func(d broker.Delivery) {
+		mu.Lock()
+		defer mu.Unlock()
+		var e counted
+		if err := json.Unmarshal(d.Value, &e); err != nil || e.N > last[e.Key]+1 {
+			t.Errorf("%s came after %d (%v)", d.Value, last[e.Key], err)
+		}
+		last[e.Key] = max(last[e.Key], e.N)
+	}
+	err := b.Consume(ctx, broker.Reader{Topics: []string{"orders"}, ToEnd: true}, func(ctx context.Context, p broker.Partition) {
+		for {
+			deliveries, err := p.Fetch(ctx, 100, 1<<20)
+			if err != nil {
+				return
+			}
+			for _, d := range deliveries {
+				see(d)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return last
 }
 
 // discard takes everything.

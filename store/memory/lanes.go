@@ -152,7 +152,7 @@ func (s *Store) release(queue string) (next time.Time) {
 func (l *lane) Settle(_ context.Context, settled broker.Settlement) error {
 	done := make(map[int64]bool, len(settled.Done))
 	for _, sequence := range settled.Done {
-		done[int64(sequence)] = true //nolint:gosec // sequences are ids
+		done[int64(sequence)] = true
 	}
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -158,9 +159,7 @@ func (p *part) commit() {
 			s.move(m.to, id)
 		}
 	}
-	for c, saved := range p.claims {
-		s.seen[c] = saved
-	}
+	maps.Copy(s.seen, p.claims)
 	for _, r := range p.rows {
 		r.Created = time.Time{} // The store's to set.
 		s.insert(r)

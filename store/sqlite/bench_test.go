@@ -26,13 +26,7 @@ func BenchmarkInTx(b *testing.B) {
 			for c := range callers {
 				wait.Go(func() {
 					for range (b.N + callers - 1 - c) / callers {
-						err := s.InTx(b.Context(), func(ctx context.Context, tx store.Native) error {
-							if _, err := native(tx).ExecContext(ctx, `INSERT INTO orders (body) VALUES ($1)`, "a body"); err != nil {
-								return err
-							}
-							return tx.StoreTx().Append(ctx, row)
-						})
-						if err != nil {
+						if err := order(b.Context(), s, row); err != nil {
 							b.Error(err)
 							return
 						}
@@ -43,4 +37,14 @@ func BenchmarkInTx(b *testing.B) {
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
 		})
 	}
+}
+
+// order commits an order and its outbox row.
+func order(ctx context.Context, s store.Store, row store.Row) error {
+	return s.InTx(ctx, func(ctx context.Context, tx store.Native) error {
+		if _, err := native(tx).ExecContext(ctx, `INSERT INTO orders (body) VALUES ($1)`, "a body"); err != nil {
+			return err
+		}
+		return tx.StoreTx().Append(ctx, row)
+	})
 }

@@ -47,6 +47,6 @@ func cutString(b []byte) (first string, rest []byte, err error) {
 	if n <= 0 || size > uint64(len(b)-n) {
 		return "", nil, errHeaders
 	}
-	end := n + int(size) //nolint:gosec // size is at most len(b), as was just checked
+	end := n + int(size) // It fits: size is at most len(b).
 	return string(b[n:end]), b[end:], nil
 }

@@ -35,7 +35,7 @@ func (s *Store) Lanes(ctx context.Context, queue string, each func(ctx context.C
 		return fmt.Errorf("sqlite: lanes of queue %q: %w", queue, err)
 	}
 	lock := flock.New(file)
-	defer lock.Close()
+	defer func() { _ = lock.Close() }()
 	for {
 		_, err := lock.TryLockContext(ctx, lockPoll)
 		if ctx.Err() != nil {
@@ -181,7 +181,7 @@ func (l *lane) read(ctx context.Context, limit, maxBytes int) ([]broker.Delivery
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	var deliveries []broker.Delivery
 	last, size := l.last, 0
 	for size < maxBytes && rows.Next() {

@@ -82,7 +82,7 @@ func version(ctx context.Context, q queryer) (int, error) {
 		return 0, err
 	}
 	var have int
-	if err := q.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM tidings_migrations`).Scan(&have); err != nil {
+	if err = q.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM tidings_migrations`).Scan(&have); err != nil {
 		return 0, err
 	}
 	files, err := fs.Glob(migrations, "migrations/*.sql")

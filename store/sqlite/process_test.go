@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -21,21 +22,19 @@ import (
 	"github.com/tidings-go/tidings/store/sqlite"
 )
 
-// The test binary runs itself again as another process: these variables say what that process does, and with which file.
-const (
-	roleVariable = "TIDINGS_TEST_ROLE"
-	pathVariable = "TIDINGS_TEST_PATH"
-)
-
+// TestMain lets the test binary run itself again as another process: two flags say what that process does, and with which file.
 func TestMain(m *testing.M) {
+	name := flag.String("role", "", "what to do instead of testing")
+	path := flag.String("path", "", "the database of the role")
+	flag.Parse()
 	roles := map[string]func(ctx context.Context, s *sqlite.Store) error{"migrate": migrateOnly, "write": writeForEver(writeOrder), "write apart": writeForEver(writeOrderApart), "own": ownForEver}
-	role, ok := roles[os.Getenv(roleVariable)]
+	role, ok := roles[*name]
 	if !ok {
 		goleak.VerifyTestMain(m)
 		return
 	}
 	ctx := context.Background()
-	s, err := sqlite.Open(ctx, os.Getenv(pathVariable), sqlite.Config{})
+	s, err := sqlite.Open(ctx, *path, sqlite.Config{})
 	if err == nil {
 		err = role(ctx, s)
 	}
@@ -53,8 +52,7 @@ func process(t *testing.T, role, path string) (*osexec.Cmd, *bufio.Scanner) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := osexec.CommandContext(t.Context(), self)
-	cmd.Env = append(os.Environ(), roleVariable+"="+role, pathVariable+"="+path)
+	cmd := osexec.CommandContext(t.Context(), self, "-role", role, "-path", path)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -140,7 +140,7 @@ func (s *Store) listPage(ctx context.Context, f store.Filter) ([]store.Row, erro
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	var page []store.Row
 	for rows.Next() {
 		r, err := scanRow(rows)

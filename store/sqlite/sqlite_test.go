@@ -17,36 +17,43 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t testing.TB) storetest.Fixture {
-		path := filepath.Join(t.TempDir(), "test.db")
-		exec(t, open(t, path), `CREATE TABLE counters (key TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT`)
-		return storetest.Fixture{Open: func(t testing.TB) store.Store { return open(t, path) }, Next: next}
-	})
+	storetest.Run(t, fixture)
 }
 
-func open(t testing.TB, path string) *sqlite.Store {
-	t.Helper()
-	s, err := sqlite.Open(t.Context(), path, sqlite.Config{})
-	if err != nil {
-		t.Fatal(err)
+func fixture(tb testing.TB) storetest.Fixture {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "test.db")
+	exec(tb, open(tb, path), `CREATE TABLE counters (key TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT`)
+	reopen := func(tb testing.TB) store.Store {
+		tb.Helper()
+		return open(tb, path)
 	}
-	t.Cleanup(func() {
+	return storetest.Fixture{Open: reopen, Next: next}
+}
+
+func open(tb testing.TB, path string) *sqlite.Store {
+	tb.Helper()
+	s, err := sqlite.Open(tb.Context(), path, sqlite.Config{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return s
 }
 
 // exec runs a statement in a transaction.
-func exec(t testing.TB, s *sqlite.Store, query string, args ...any) {
-	t.Helper()
-	err := s.InTx(t.Context(), func(ctx context.Context, tx store.Native) error {
+func exec(tb testing.TB, s *sqlite.Store, query string, args ...any) {
+	tb.Helper()
+	err := s.InTx(tb.Context(), func(ctx context.Context, tx store.Native) error {
 		_, err := native(tx).ExecContext(ctx, query, args...)
 		return err
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -63,16 +70,16 @@ func next(ctx context.Context, tx store.Native, key string) (n int, err error) {
 }
 
 // ready opens a migrated store.
-func ready(t testing.TB, cfg sqlite.Config) (s *sqlite.Store, path string) {
-	t.Helper()
-	path = filepath.Join(t.TempDir(), "test.db")
-	s, err := sqlite.Open(t.Context(), path, cfg)
+func ready(tb testing.TB, cfg sqlite.Config) (s *sqlite.Store, path string) {
+	tb.Helper()
+	path = filepath.Join(tb.TempDir(), "test.db")
+	s, err := sqlite.Open(tb.Context(), path, cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
-	if err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
+	tb.Cleanup(func() { _ = s.Close() })
+	if err := s.Migrate(tb.Context()); err != nil {
+		tb.Fatal(err)
 	}
 	return s, path
 }
@@ -205,15 +212,15 @@ func TestWaitingForAnotherProcessEnds(t *testing.T) {
 
 func TestContextOfAnEndedTransactionBeginsAnother(t *testing.T) {
 	s, _ := ready(t, sqlite.Config{})
-	var inside context.Context
-	nothing := func(ctx context.Context, _ store.Native) error {
-		inside = ctx
+	contexts := make(chan context.Context, 2)
+	keep := func(ctx context.Context, _ store.Native) error {
+		contexts <- ctx
 		return nil
 	}
-	if err := s.InTx(t.Context(), nothing); err != nil {
+	if err := s.InTx(t.Context(), keep); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.InTx(inside, nothing); err != nil {
+	if err := s.InTx(<-contexts, keep); err != nil {
 		t.Errorf("a context that outlived its transaction is refused: %v", err)
 	}
 }

@@ -119,7 +119,8 @@ func (p *part) Claim(ctx context.Context, space, id string) (bool, []byte, error
 	if err != nil {
 		return false, nil, explain("claim", err)
 	}
-	if n, err := done.RowsAffected(); err != nil || n > 0 {
+	n, err := done.RowsAffected()
+	if err != nil || n > 0 {
 		return n > 0, nil, explain("claim", err)
 	}
 	var saved []byte

@@ -70,12 +70,12 @@ func (w *watch) poll(ctx context.Context, db *sql.DB, every time.Duration) error
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	counter, err := conn.PrepareContext(ctx, `PRAGMA data_version`)
 	if err != nil {
 		return err
 	}
-	defer counter.Close()
+	defer func() { _ = counter.Close() }()
 	var seen int64
 	for {
 		if err := pause(ctx, every); err != nil {

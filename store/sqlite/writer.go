@@ -188,8 +188,7 @@ func (g *group) run(ctx context.Context, fn func(tx *sql.Tx) error) error {
 }
 
 func (g *group) noteBroken(err error) {
-	var broken errBroken
-	if errors.As(err, &broken) {
+	if broken, ok := errors.AsType[errBroken](err); ok {
 		g.broken = broken
 	}
 }

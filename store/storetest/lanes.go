@@ -3,9 +3,9 @@ package storetest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,17 +33,17 @@ func laneScenarios() []scenario {
 func rowsInOrder(b *bench) {
 	var want []string
 	for i := range 50 {
-		want = append(want, fmt.Sprint(i))
+		want = append(want, strconv.Itoa(i))
 	}
-	b.append(rows("k", want...)...)
+	b.append(rows(want...)...)
 	b.wantTaken(b.take("", 50, all), want...)
 	b.wantValues()
 }
 
 func limitsHold(b *bench) {
 	big := string(make([]byte, 1000))
-	b.append(rows("k", big, big, big, big, big, big)...)
-	b.lane("", func(ctx context.Context, p broker.Partition) {
+	b.append(rows(big, big, big, big, big, big)...)
+	b.lane(func(ctx context.Context, p broker.Partition) {
 		for _, f := range []struct{ limit, maxBytes, want int }{{2, 1 << 20, 2}, {10, 1, 1}, {10, 1500, 2}, {10, 1 << 20, 1}} {
 			deliveries, err := p.Fetch(ctx, f.limit, f.maxBytes)
 			if err != nil || len(deliveries) != f.want {
@@ -53,13 +53,13 @@ func limitsHold(b *bench) {
 	})
 }
 
-// lane calls use with the lane that holds the key "k", once. use must fetch: other lanes of a store that has several only wait.
-func (b *bench) lane(queue string, use func(ctx context.Context, p broker.Partition)) {
+// lane calls use with the lane of the outbox that holds the key "k", once. use must fetch: other lanes of a store that has several only wait.
+func (b *bench) lane(use func(ctx context.Context, p broker.Partition)) {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	var used atomic.Bool
-	b.must(b.s.Lanes(ctx, queue, func(lane context.Context, p broker.Partition) {
+	b.must(b.s.Lanes(ctx, "", func(lane context.Context, p broker.Partition) {
 		first, err := p.Fetch(lane, 1, 1)
 		if err != nil || !used.CompareAndSwap(false, true) {
 			return
@@ -68,7 +68,7 @@ func (b *bench) lane(queue string, use func(ctx context.Context, p broker.Partit
 		use(lane, &ahead{p, first})
 	}))
 	if !used.Load() {
-		b.Fatalf("queue %q offered nothing", queue)
+		b.Fatalf("the outbox offered nothing")
 	}
 }
 
@@ -97,19 +97,19 @@ func (a *ahead) Fetch(ctx context.Context, limit, maxBytes int) ([]broker.Delive
 }
 
 func onlySettledIsDeleted(b *bench) {
-	b.append(rows("k", "1", "2", "3", "4", "5", "6")...)
+	b.append(rows("1", "2", "3", "4", "5", "6")...)
 	odd := func(d broker.Delivery) bool { return string(d.Value) != "2" && string(d.Value) != "5" }
 	b.take("", 6, odd)
 	b.wantValues("2", "5")
 }
 
 func unsettledComesAgain(b *bench) {
-	b.append(rows("k", "1", "2", "3")...)
+	b.append(rows("1", "2", "3")...)
 	b.wantTaken(b.take("", 3, none), "1", "2", "3")
 	b.wantTaken(b.take("", 3, func(d broker.Delivery) bool { return string(d.Value) == "2" }), "1", "2", "3")
 	b.wantTaken(b.take("", 2, all), "1", "3")
 
-	b.append(rows("k", "4", "5")...)
+	b.append(rows("4", "5")...)
 	b.fetchAgain()
 }
 
@@ -145,59 +145,70 @@ func queuesAreApart(b *bench) {
 // oneOwner lets two replicas want one queue. Each reads a while, stops, and goes on after the other.
 func oneOwner(b *bench) {
 	const total = 60
-	for i := range total {
-		b.append(row("k", fmt.Sprint(i)))
+	want := make([]string, total)
+	for i := range want {
+		want[i] = strconv.Itoa(i)
+		b.append(row("k", want[i]))
 	}
-	var mu sync.Mutex
-	var got []string
-	owners := map[int]bool{} // who reads the lane of "k" now
 	ctx, cancel := context.WithCancel(b.ctx)
 	defer cancel()
-
-	read := func(who int, lane context.Context, p broker.Partition) {
-		for range 10 {
-			deliveries, err := p.Fetch(lane, 2, 1<<20)
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			owners[who] = true
-			if len(owners) > 1 {
-				b.Errorf("two replicas own the lane")
-			}
-			got = append(got, valuesTaken(deliveries)...)
-			mu.Unlock()
-			if err := p.Settle(lane, broker.Settlement{Done: chosen(deliveries, all)}); err != nil {
-				b.Errorf("settle: %v", err)
-			}
-			mu.Lock()
-			delete(owners, who)
-			if len(got) >= total {
-				cancel()
-			}
-			mu.Unlock()
-		}
-	}
+	r := &relayRace{bench: b, total: total, done: cancel}
 	var replicas sync.WaitGroup
-	for who, replica := range []*bench{b, b.replica()} {
+	for _, replica := range []*bench{b, b.replica()} {
 		replicas.Go(func() {
-			err := replica.s.Lanes(ctx, "", func(lane context.Context, p broker.Partition) { read(who, lane, p) })
-			if err != nil {
+			if err := replica.s.Lanes(ctx, "", r.run); err != nil {
 				b.Errorf("lanes: %v", err)
 			}
 		})
 	}
 	replicas.Wait()
-	for i, v := range got {
-		if v != fmt.Sprint(i) {
-			b.Fatalf("the replicas read %q: not each row once and in order", got)
-		}
+	if !slices.Equal(r.got, want) {
+		b.Fatalf("the replicas read %q: not each row once and in order", r.got)
 	}
 	b.wantValues()
 }
 
+// relayRace is what the replicas of oneOwner share.
+type relayRace struct {
+	*bench
+	total int
+	done  func()
+
+	mu      sync.Mutex
+	got     []string
+	reading int // how many read rows of the one key right now
+}
+
+// run reads some rows and gives the lane back.
+func (r *relayRace) run(lane context.Context, p broker.Partition) {
+	for range 10 {
+		deliveries, err := p.Fetch(lane, 2, 1<<20)
+		if err != nil {
+			return
+		}
+		r.note(1, deliveries)
+		if err := p.Settle(lane, broker.Settlement{Done: chosen(deliveries, all)}); err != nil {
+			r.Errorf("settle: %v", err)
+		}
+		r.note(-1, nil)
+	}
+}
+
+func (r *relayRace) note(reading int, deliveries []broker.Delivery) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reading += reading
+	if r.reading > 1 {
+		r.Errorf("two replicas own the lane")
+	}
+	r.got = append(r.got, valuesTaken(deliveries)...)
+	if r.reading == 0 && len(r.got) >= r.total {
+		r.done()
+	}
+}
+
 func endIsEOF(b *bench) {
-	b.append(rows("k", "1", "2")...)
+	b.append(rows("1", "2")...)
 	ctx, cancel := context.WithCancel(b.ctx)
 	defer cancel()
 	b.must(b.s.Lanes(ctx, "", func(lane context.Context, p broker.Partition) {
@@ -222,7 +233,7 @@ func endIsEOF(b *bench) {
 
 func fetchEnds(b *bench) {
 	b.append(row("k", "1"))
-	b.lane("", func(ctx context.Context, p broker.Partition) {
+	b.lane(func(ctx context.Context, p broker.Partition) {
 		if _, err := p.Fetch(ctx, 1, 1); err != nil {
 			b.Errorf("fetch: %v", err)
 		}
@@ -242,7 +253,7 @@ func (b *bench) wakes(committer *bench, limit time.Duration) {
 	b.Helper()
 	b.append(row("k", "0"))
 	var took []time.Duration
-	b.lane("", func(ctx context.Context, p broker.Partition) {
+	b.lane(func(ctx context.Context, p broker.Partition) {
 		for i := range 10 {
 			if _, err := p.Fetch(ctx, 1, 1<<20); err != nil {
 				b.Errorf("fetch: %v", err)
@@ -252,7 +263,7 @@ func (b *bench) wakes(committer *bench, limit time.Duration) {
 			var committed time.Time
 			committing.Go(func() {
 				<-time.After(10 * time.Millisecond) // The reader is waiting by now.
-				committer.append(row("k", fmt.Sprint(i+1)))
+				committer.append(row("k", strconv.Itoa(i+1)))
 				committed = time.Now()
 			})
 			deliveries, err := p.Fetch(ctx, 1, 1<<20)
@@ -263,7 +274,7 @@ func (b *bench) wakes(committer *bench, limit time.Duration) {
 				return
 			}
 			took = append(took, received.Sub(committed))
-			b.wantTaken(deliveries, fmt.Sprint(i+1))
+			b.wantTaken(deliveries, strconv.Itoa(i+1))
 			committer.append(row("k", "next"))
 		}
 	})

@@ -15,31 +15,31 @@ func migrateScenarios() []scenario {
 	}
 }
 
-func migrateTwice(t testing.TB, f Fixture) {
-	t.Helper()
-	b := newBench(t, f)
+func migrateTwice(tb testing.TB, f Fixture) {
+	tb.Helper()
+	b := newBench(tb, f)
 	b.append(row("k", "kept"))
 	b.must(b.s.Migrate(b.ctx))
 	b.must(b.replica().s.Migrate(b.ctx))
 	b.wantValues("kept")
 }
 
-func migrateTogether(t testing.TB, f Fixture) {
-	t.Helper()
+func migrateTogether(tb testing.TB, f Fixture) {
+	tb.Helper()
 	stores := make([]store.Store, 10)
 	var together sync.WaitGroup
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	for i := range stores {
 		together.Go(func() {
-			stores[i] = f.Open(t)
+			stores[i] = f.Open(tb)
 			if err := stores[i].Migrate(ctx); err != nil {
-				t.Errorf("migrate: %v", err)
+				tb.Errorf("migrate: %v", err)
 			}
 		})
 	}
 	together.Wait()
-	b := &bench{TB: t, Fixture: f, ctx: ctx, s: stores[0]}
+	b := &bench{TB: tb, Fixture: f, ctx: ctx, s: stores[0]}
 	b.append(row("k", "1"))
 	b.wantTaken(b.take("", 1, all), "1")
 }

@@ -44,7 +44,7 @@ type scenario struct {
 }
 
 // Run checks a store. The function open makes a new, empty database; it is called once per scenario.
-func Run(t *testing.T, open func(t testing.TB) Fixture) {
+func Run(t *testing.T, open func(tb testing.TB) Fixture) {
 	t.Helper()
 	for _, s := range scenarios() {
 		t.Run(s.name, func(t *testing.T) { s.run(t, open(t)) })
@@ -63,20 +63,20 @@ type bench struct {
 	s   store.Store
 }
 
-func newBench(t testing.TB, f Fixture) *bench {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	t.Cleanup(cancel)
-	b := &bench{TB: t, Fixture: f, ctx: ctx, s: f.Open(t)}
+func newBench(tb testing.TB, f Fixture) *bench {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
+	tb.Cleanup(cancel)
+	b := &bench{TB: tb, Fixture: f, ctx: ctx, s: f.Open(tb)}
 	b.must(b.s.Migrate(ctx))
 	return b
 }
 
 // on adapts a scenario that needs a bench.
 func on(name string, run func(b *bench)) scenario {
-	return scenario{name, func(t testing.TB, f Fixture) {
-		t.Helper()
-		run(newBench(t, f))
+	return scenario{name, func(tb testing.TB, f Fixture) {
+		tb.Helper()
+		run(newBench(tb, f))
 	}}
 }
 
@@ -146,15 +146,15 @@ func (b *bench) wantValues(want ...string) {
 	}
 }
 
-// row is a ready row of the outbox.
+// row is a ready row of the outbox; rows are some of the key "k".
 func row(key, value string) store.Row {
 	return store.Row{Record: broker.Record{Topic: "orders", Key: key, Value: []byte(value)}}
 }
 
-func rows(key string, values ...string) []store.Row {
+func rows(values ...string) []store.Row {
 	all := make([]store.Row, len(values))
 	for i, v := range values {
-		all[i] = row(key, v)
+		all[i] = row("k", v)
 	}
 	return all
 }
