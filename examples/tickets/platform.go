@@ -93,6 +93,9 @@ func (p *Platform) Run(ctx context.Context) error { return p.app.Run(ctx) }
 // URL is where the page is, once the app is ready.
 func (p *Platform) URL() string { return p.web.url() }
 
+// Pages is how many pages are connected and see updates.
+func (p *Platform) Pages() int { return p.ops.hub.Stats().Clients }
+
 func (c *Config) check() error {
 	if c.Broker == nil || c.Store == nil || c.DB == nil {
 		return errors.New("tickets: Config.Broker, Store and DB are required")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,8 +79,10 @@ func TestConfigIsChecked(t *testing.T) {
 // platform is a running platform on a broker in memory.
 type platform struct {
 	*tickets.Platform
-	t  *testing.T
-	db *sql.DB
+	t      *testing.T
+	db     *sql.DB
+	broker broker.Broker
+	stop   func()
 }
 
 // start runs a platform; wrap, which may be nil, puts something around its broker.
@@ -104,19 +107,20 @@ func start(t *testing.T, wrap func(broker.Broker) broker.Broker) *platform {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
-	t.Cleanup(func() {
+	stop := sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(stop)
 	select {
 	case <-p.App().Ready():
 	case err := <-done:
 		done <- nil
 		t.Fatalf("the platform ended: %v", err)
 	}
-	return &platform{p, t, s.DB()}
+	return &platform{p, t, s.DB(), b, stop}
 }
 
 func (p *platform) quiet() {

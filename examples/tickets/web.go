@@ -41,7 +41,12 @@ func (p *Platform) Handler() http.Handler {
 	if err == nil { // the folder is compiled in
 		mux.Handle("GET /", http.FileServerFS(page))
 	}
-	return secure(p.hosts(), http.NewCrossOriginProtection().Handler(mux))
+	// Browsers may write from this page only, though they send what any page tells them to.
+	protect := http.NewCrossOriginProtection()
+	protect.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, "this request came from a page of another site")
+	}))
+	return secure(p.hosts(), protect.Handler(mux))
 }
 
 func (w *web) start(ctx context.Context) error {
@@ -106,10 +111,7 @@ func secure(hosts []string, next http.Handler) http.Handler {
 			host = name
 		}
 		if !slices.Contains(hosts, strings.ToLower(strings.Trim(host, "[]"))) {
-			writeProblem(w, problem{
-				Title: http.StatusText(http.StatusForbidden), Status: http.StatusForbidden,
-				Detail: "this host name is not served: ask for localhost, or add the name to Config.Hosts",
-			})
+			refuse(w, "this host name is not served: ask for localhost, or add the name to Config.Hosts")
 			return
 		}
 		header := w.Header()
@@ -120,4 +122,8 @@ func secure(hosts []string, next http.Handler) http.Handler {
 		header.Set("Cross-Origin-Resource-Policy", "same-origin")
 		next.ServeHTTP(w, r)
 	})
+}
+
+func refuse(w http.ResponseWriter, why string) {
+	writeProblem(w, problem{Title: http.StatusText(http.StatusForbidden), Status: http.StatusForbidden, Detail: why})
 }
