@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tidings-go/tidings/broker"
 )
@@ -14,14 +15,14 @@ import (
 type lane struct {
 	*relay
 	partition broker.Partition
-	number    int
+	number    atomic.Int64
 }
 
 // run returns when the lane is to be given back, or with what failed. What was acknowledged until then is settled.
 func (l *lane) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	acked := newSettler(l.partition, l.cfg.Gather)
+	acked := newSettler(l.settle, l.cfg.Gather)
 	var settling sync.WaitGroup
 	settling.Go(func() {
 		if err := acked.run(ctx); err != nil {
@@ -78,6 +79,15 @@ func (l *lane) publishAll(ctx context.Context, acked *settler) error {
 	}
 }
 
+// settle deletes rows. Only this is success: a lane whose rows can't be deleted would else publish them again and again, without a pause.
+func (l *lane) settle(ctx context.Context, ids []uint64) error {
+	if err := l.partition.Settle(ctx, broker.Settlement{Done: ids}); err != nil {
+		return fmt.Errorf("settle: %w", err)
+	}
+	l.succeeded(l.number.Load())
+	return nil
+}
+
 // isFull reports whether there is probably more where these came from.
 func (l *lane) isFull(deliveries []broker.Delivery) bool {
 	size := 0
@@ -92,7 +102,7 @@ func (l *lane) publish(ctx context.Context, deliveries []broker.Delivery, acked 
 	if len(deliveries) == 0 {
 		return nil
 	}
-	l.number = deliveries[0].Partition
+	l.number.Store(int64(deliveries[0].Partition))
 	b := newBatch(deliveries)
 	l.broker.Publish(ctx, b.records, b.outcome)
 	select {
@@ -104,7 +114,6 @@ func (l *lane) publish(ctx context.Context, deliveries []broker.Delivery, acked 
 	l.cfg.Stats.Failed.Add(int64(result.failed))
 	if len(result.acked) > 0 {
 		acked.add(result.acked)
-		l.succeeded(l.number)
 	}
 	for _, p := range result.poison {
 		if err := l.park(ctx, p); err != nil {

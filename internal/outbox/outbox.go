@@ -67,7 +67,7 @@ func Run(ctx context.Context, s store.Store, b broker.Broker, cfg Config) error 
 	if cfg.Batch < 0 || cfg.Bytes < 0 || cfg.Gather < 0 || cfg.Stop < 0 {
 		return fmt.Errorf("outbox: Batch %d, Bytes %d, Gather %v and Stop %v must not be negative", cfg.Batch, cfg.Bytes, cfg.Gather, cfg.Stop)
 	}
-	r := &relay{store: s, broker: b, cfg: cfg.withDefaults(), failures: map[int]int{}}
+	r := &relay{store: s, broker: b, cfg: cfg.withDefaults(), failures: map[int64]int{}}
 
 	// limit ends when nothing may be waited for any more.
 	limit, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -111,7 +111,7 @@ type relay struct {
 	cfg    Config
 
 	mu       sync.Mutex
-	failures map[int]int // of each lane, since its last success
+	failures map[int64]int // of each lane, since its last success
 }
 
 // relay moves the rows of one lane until it fails or is to be given back. After a failure it waits before it gives the lane back, so that
@@ -122,14 +122,15 @@ func (r *relay) relay(ctx context.Context, stopping <-chan struct{}, p broker.Pa
 	if err == nil || ctx.Err() != nil {
 		return
 	}
-	wait := r.backOff(l.number)
+	number := l.number.Load()
+	wait := r.backOff(number)
 	r.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "the outbox could not be relayed, trying again",
-		slog.Int("lane", l.number), slog.Duration("wait", wait), slog.Any("error", err))
+		slog.Int64("lane", number), slog.Duration("wait", wait), slog.Any("error", err))
 	pause(ctx, stopping, wait)
 }
 
 // backOff counts a failure and returns how long to wait: about twice as long as the time before.
-func (r *relay) backOff(lane int) time.Duration {
+func (r *relay) backOff(lane int64) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	wait := min(firstPause<<min(r.failures[lane], 10), maxPause)
@@ -137,7 +138,7 @@ func (r *relay) backOff(lane int) time.Duration {
 	return wait/2 + rand.N(wait/2)
 }
 
-func (r *relay) succeeded(lane int) {
+func (r *relay) succeeded(lane int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.failures, lane)

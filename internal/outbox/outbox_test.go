@@ -276,6 +276,9 @@ func TestAStoreThatCannotDeleteIsTriedAgain(t *testing.T) {
 		if n := count(s); n != 0 || b.calls != 4 {
 			t.Errorf("%d rows are left after %d calls, want none after 4", n, b.calls)
 		}
+		if first, third := b.asked[1].Sub(b.asked[0]), b.asked[3].Sub(b.asked[2]); third < first*3/2 {
+			t.Errorf("the relay waited %v and then %v, though the rows could not be deleted", first, third)
+		}
 	})
 }
 

@@ -2,10 +2,7 @@ package outbox
 
 import (
 	"context"
-	"fmt"
 	"time"
-
-	"github.com/tidings-go/tidings/broker"
 )
 
 const (
@@ -17,16 +14,16 @@ const (
 
 // settler settles what was acknowledged: at once when it is idle, and all that has come meanwhile when it was busy.
 type settler struct {
-	partition broker.Partition
-	gather    time.Duration
-	acked     chan []uint64
-	failed    chan struct{} // closed when nothing is settled any more
-	closing   chan struct{}
+	settle  func(ctx context.Context, ids []uint64) error
+	gather  time.Duration
+	acked   chan []uint64
+	failed  chan struct{} // closed when nothing is settled any more
+	closing chan struct{}
 }
 
-func newSettler(p broker.Partition, gather time.Duration) *settler {
+func newSettler(settle func(ctx context.Context, ids []uint64) error, gather time.Duration) *settler {
 	return &settler{
-		partition: p, gather: gather, acked: make(chan []uint64, settleAhead),
+		settle: settle, gather: gather, acked: make(chan []uint64, settleAhead),
 		failed: make(chan struct{}), closing: make(chan struct{}),
 	}
 }
@@ -51,10 +48,10 @@ func (s *settler) run(ctx context.Context) error {
 	for ids := range s.acked {
 		ids = s.gathered(ids)
 		settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
-		err := s.partition.Settle(settling, broker.Settlement{Done: ids})
+		err := s.settle(settling, ids)
 		cancel()
 		if err != nil {
-			return fmt.Errorf("settle: %w", err)
+			return err
 		}
 		pause(ctx, s.closing, s.gather)
 	}

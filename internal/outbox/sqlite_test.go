@@ -224,3 +224,27 @@ func waitEmpty(s store.Store) {
 		<-time.After(5 * time.Millisecond)
 	}
 }
+
+// signal tells when a record has been published.
+type signal struct {
+	discard
+	published chan struct{}
+}
+
+func (s signal) Publish(ctx context.Context, records []broker.Record, done func(int, broker.Receipt, error)) {
+	s.discard.Publish(ctx, records, done)
+	for range records {
+		s.published <- struct{}{}
+	}
+}
+
+// BenchmarkCommitToPublish is the way of one event when nothing else happens: a durable commit, and the relay's call of Publish.
+func BenchmarkCommitToPublish(b *testing.B) {
+	s := openSQLite(b)
+	out := signal{published: make(chan struct{}, 1)}
+	defer start(b, s, out, outbox.Config{})()
+	for b.Loop() {
+		add(b, s, row("key", "value"))
+		<-out.published
+	}
+}
