@@ -137,34 +137,34 @@ type running struct {
 	store  *sqlite.Store
 }
 
-func start(t testing.TB, cfg memory.Config) *running {
-	t.Helper()
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "notes.db"), sqlite.Config{})
+func start(tb testing.TB, cfg memory.Config) *running {
+	tb.Helper()
+	s, err := sqlite.Open(tb.Context(), filepath.Join(tb.TempDir(), "notes.db"), sqlite.Config{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
+	tb.Cleanup(func() { _ = s.Close() })
 	b := memory.New(cfg)
-	t.Cleanup(func() { _ = b.Close() })
+	tb.Cleanup(func() { _ = b.Close() })
 	app := tidings.New(tidings.Config{Service: "notes", Broker: b, Store: s, Topology: tidings.Shared{}})
 	app.Emits(made, edited, foreign, seen)
 	forward.Add(app.AddModule("platform"), forward.Config{})
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(tb.Context())
 	done := make(chan error, 1)
 	go func() { done <- app.Run(ctx) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	select {
 	case <-app.Ready():
 	case err := <-done:
 		done <- nil
-		t.Fatalf("the app ended: %v", err)
+		tb.Fatalf("the app ended: %v", err)
 	}
-	return &running{t, app, b, s}
+	return &running{tb, app, b, s}
 }
 
 func (r *running) publish(messages ...tidings.Message) {

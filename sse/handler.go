@@ -93,7 +93,7 @@ func (s *stream) send(frames ...[]byte) error {
 		if err := s.extend(); err != nil {
 			return err
 		}
-		if _, err := s.w.Write(frame); err != nil {
+		if _, err := s.w.Write(frame); err != nil { //nolint:gosec // it is an event stream, which browsers don't render
 			return fmt.Errorf("write: %w", err)
 		}
 	}

@@ -84,14 +84,14 @@ func TestHeartbeatOnlyWhenNothingElseComes(t *testing.T) {
 		hub := sse.New(sse.Config{Heartbeat: 10 * time.Second})
 		w := newRecorder()
 		serve(t.Context(), hub, w, "")
-		time.Sleep(9 * time.Second)
+		<-time.After(9 * time.Second)
 		publish(t, hub, 1)
-		time.Sleep(9 * time.Second)
+		<-time.After(9 * time.Second)
 		synctest.Wait()
 		if strings.Contains(w.text(), "heartbeat") {
 			t.Error("a heartbeat came 9 s after an event")
 		}
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		synctest.Wait()
 		if !strings.HasSuffix(w.text(), ": heartbeat\n\n") {
 			t.Errorf("no heartbeat: %q", w.text())

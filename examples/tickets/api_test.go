@@ -20,13 +20,13 @@ import (
 func TestBookAndRefundOverHTTP(t *testing.T) {
 	p := start(t, nil)
 	var b tickets.Booking
-	p.request(t, http.MethodPost, "/bookings", `{"show":"hamlet","customer":"Ada Lovelace","seats":2}`, http.StatusCreated, &b)
+	p.request(t, "POST /bookings", `{"show":"hamlet","customer":"Ada Lovelace","seats":2}`, http.StatusCreated, &b)
 	if b.ID == "" || b.Show != "hamlet" || b.Customer != "Ada Lovelace" || b.Seats != 2 || b.N != 1 || time.Since(b.MadeAt) > time.Minute {
 		t.Errorf("booked %+v", b)
 	}
 	p.quiet()
 	var row tickets.Row
-	p.request(t, http.MethodGet, "/ops/bookings/"+b.ID, "", http.StatusOK, &row)
+	p.request(t, "GET /ops/bookings/"+b.ID, "", http.StatusOK, &row)
 	want := tickets.Row{
 		BookingID: b.ID, Show: "hamlet", Customer: "Ada Lovelace", Seats: 2, Status: "ready", UpdatedAt: row.UpdatedAt,
 		Steps: tickets.Steps{Made: 1, Confirmed: 1, Receipted: 1, Printed: 1},
@@ -35,34 +35,34 @@ func TestBookAndRefundOverHTTP(t *testing.T) {
 		t.Errorf("got %+v, want %+v", row, want)
 	}
 
-	p.request(t, http.MethodPost, "/bookings/"+b.ID+"/refund", "", http.StatusOK, nil)
-	p.request(t, http.MethodPost, "/bookings/"+b.ID+"/refund", "", http.StatusConflict, &problem{})
-	p.request(t, http.MethodPost, "/bookings/nothing/refund", "", http.StatusNotFound, &problem{})
+	p.request(t, "POST /bookings/"+b.ID+"/refund", "", http.StatusOK, nil)
+	p.request(t, "POST /bookings/"+b.ID+"/refund", "", http.StatusConflict, &problem{})
+	p.request(t, "POST /bookings/nothing/refund", "", http.StatusNotFound, &problem{})
 	p.quiet()
-	p.request(t, http.MethodGet, "/ops/bookings/"+b.ID, "", http.StatusOK, &row)
+	p.request(t, "GET /ops/bookings/"+b.ID, "", http.StatusOK, &row)
 	if row.Status != "refunded" || row.Refunded != 1 {
 		t.Errorf("after the refund: %+v", row)
 	}
 
 	var second tickets.Booking
-	p.request(t, http.MethodPost, "/bookings", `{"show":"hamlet","customer":"Bob","seats":1}`, http.StatusCreated, &second)
+	p.request(t, "POST /bookings", `{"show":"hamlet","customer":"Bob","seats":1}`, http.StatusCreated, &second)
 	p.quiet()
 	var rows []tickets.Row
-	p.request(t, http.MethodGet, "/ops/bookings", "", http.StatusOK, &rows)
+	p.request(t, "GET /ops/bookings", "", http.StatusOK, &rows)
 	if len(rows) != 2 || rows[0].BookingID != second.ID || second.N != 2 {
 		t.Errorf("the newest is not the first: %+v", rows)
 	}
-	p.request(t, http.MethodGet, "/ops/bookings?limit=1", "", http.StatusOK, &rows)
+	p.request(t, "GET /ops/bookings?limit=1", "", http.StatusOK, &rows)
 	if len(rows) != 1 {
 		t.Errorf("%d rows with limit 1", len(rows))
 	}
 	var totals tickets.Steps
-	p.request(t, http.MethodGet, "/ops/totals", "", http.StatusOK, &totals)
+	p.request(t, "GET /ops/totals", "", http.StatusOK, &totals)
 	if totals != (tickets.Steps{Made: 2, Confirmed: 2, Receipted: 2, Printed: 2, Refunded: 1}) {
 		t.Errorf("totals are %+v", totals)
 	}
-	p.request(t, http.MethodGet, "/ops/bookings/nothing", "", http.StatusNotFound, &problem{})
-	p.request(t, http.MethodGet, "/healthz", "", http.StatusOK, nil)
+	p.request(t, "GET /ops/bookings/nothing", "", http.StatusNotFound, &problem{})
+	p.request(t, "GET /healthz", "", http.StatusOK, nil)
 }
 
 func TestBadRequests(t *testing.T) {
@@ -84,7 +84,7 @@ func TestBadRequests(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got problem
-			p.request(t, http.MethodPost, "/bookings", test.body, test.status, &got)
+			p.request(t, "POST /bookings", test.body, test.status, &got)
 			var fields []string
 			for _, e := range got.Errors {
 				fields = append(fields, e.Field)
@@ -97,7 +97,7 @@ func TestBadRequests(t *testing.T) {
 			}
 		})
 	}
-	p.request(t, http.MethodGet, "/ops/bookings?limit=0", "", http.StatusUnprocessableEntity, &problem{})
+	p.request(t, "GET /ops/bookings?limit=0", "", http.StatusUnprocessableEntity, &problem{})
 	if got := p.report(); got.Bookings != 0 {
 		t.Errorf("%d bookings came of bad requests", got.Bookings)
 	}
@@ -216,9 +216,10 @@ type problem struct {
 	Errors []tickets.Field
 }
 
-// request asks the platform, checks the status, and decodes the answer.
-func (p *platform) request(t *testing.T, method, path, body string, status int, into any) {
+// request asks the platform for a route, such as "GET /healthz", checks the status, and decodes the answer.
+func (p *platform) request(t *testing.T, route, body string, status int, into any) {
 	t.Helper()
+	method, path, _ := strings.Cut(route, " ")
 	r, err := http.NewRequestWithContext(t.Context(), method, p.URL()+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -241,12 +242,12 @@ func (p *platform) request(t *testing.T, method, path, body string, status int, 
 		want = "application/problem+json"
 	}
 	if resp.StatusCode != status || resp.Header.Get("Content-Type") != want {
-		t.Fatalf("%s %s: got %s, %s, %s; want %d", method, path, resp.Status, resp.Header.Get("Content-Type"), answer, status)
+		t.Fatalf("%s: got %s, %s, %s; want %d", route, resp.Status, resp.Header.Get("Content-Type"), answer, status)
 	}
 	if into == nil {
 		return
 	}
 	if err := json.Unmarshal(answer, into); err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
+		t.Fatalf("%s: %v", route, err)
 	}
 }

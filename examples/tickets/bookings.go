@@ -49,10 +49,11 @@ func (b *bookings) book(ctx context.Context, r Request) (Booking, error) {
 		// The show's row stays locked until the commit, so its bookings are counted, and their events published, one after the other.
 		const count = `INSERT INTO shows (id, booked, refunded) VALUES ($1, 1, 0)
 			ON CONFLICT (id) DO UPDATE SET booked = shows.booked + 1 RETURNING booked`
-		if err := tx.QueryRowContext(ctx, count, made.Show).Scan(&made.N); err != nil {
+		err = tx.QueryRowContext(ctx, count, made.Show).Scan(&made.N)
+		if err != nil {
 			return fmt.Errorf("count: %w", err)
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO bookings (id, show_id, n, customer, seats, made_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+		_, err = tx.ExecContext(ctx, `INSERT INTO bookings (id, show_id, n, customer, seats, made_at) VALUES ($1, $2, $3, $4, $5, $6)`,
 			made.ID, made.Show, made.N, made.Customer, made.Seats, formatTime(made.MadeAt))
 		if err != nil {
 			return fmt.Errorf("insert: %w", err)

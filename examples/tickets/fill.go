@@ -20,9 +20,9 @@ var (
 // RandomRequest is a request for a few seats of some show by somebody.
 func RandomRequest() Request {
 	return Request{
-		Show:     shows[rand.IntN(len(shows))],         //nolint:gosec // it is a demonstration, not a secret
-		Customer: customers[rand.IntN(len(customers))], //nolint:gosec // as above
-		Seats:    1 + rand.IntN(4),                     //nolint:gosec // as above
+		Show:     shows[rand.IntN(len(shows))],
+		Customer: customers[rand.IntN(len(customers))],
+		Seats:    1 + rand.IntN(4),
 	}
 }
 
@@ -32,10 +32,10 @@ const fillers = 32
 // Fill makes random bookings as fast as it can until there are n in total, with those of earlier runs, and refunds until a tenth of
 // them is refunded. It calls progress, which may be nil, with the number of bookings that there are, from any goroutine.
 func (p *Platform) Fill(ctx context.Context, n int64, progress func(bookings int64)) error {
-	audit := audit{db: p.db}
-	made, refunded := audit.count(ctx, `bookings`), audit.count(ctx, `refunds`)
-	if audit.err != nil {
-		return fmt.Errorf("tickets: fill: %w", audit.err)
+	a := audit{db: p.db}
+	made, refunded := a.count(ctx, `bookings`), a.count(ctx, `refunds`)
+	if a.err != nil {
+		return fmt.Errorf("tickets: fill: %w", a.err)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

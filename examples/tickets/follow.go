@@ -14,20 +14,16 @@ import (
 // resumes by itself. url is that of the platform.
 func Follow(ctx context.Context, url string, each func(sse.Event)) error {
 	last := ""
-	for {
-		err := followOnce(ctx, url, &last, each)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if errors.Is(err, errRefused) {
+	for ctx.Err() == nil {
+		if err := followOnce(ctx, url, &last, each); errors.Is(err, errRefused) {
 			return err
 		}
 		select { // the platform restarts, or has cut us off
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			return nil
 		}
 	}
+	return nil
 }
 
 var errRefused = errors.New("the platform refused")

@@ -57,7 +57,7 @@ func (o *ops) project(ctx context.Context, tx *store.SQLTx, change Row, n int64)
 	if err != nil {
 		return err
 	}
-	if err := saveRow(ctx, tx, change); err != nil {
+	if err = saveRow(ctx, tx, change); err != nil {
 		return err
 	}
 	m, _ := tidings.MessageFrom(ctx)

@@ -34,7 +34,7 @@ func TestPage(t *testing.T) {
 
 	const name = `<img src=x onerror=alert(1)>`
 	book(t, p, tickets.Request{Show: "hamlet", Customer: "Ada", Seats: 2})
-	do(t, ctx,
+	do(ctx, t,
 		chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile),
 		chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
 			dark := &emulation.MediaFeature{Name: "prefers-color-scheme", Value: "dark"}
@@ -44,7 +44,7 @@ func TestPage(t *testing.T) {
 		chromedp.Navigate(p.URL()),
 		chromedp.WaitVisible(`//tr[@data-status="ready"]/td[text()="Ada"]`))
 	book(t, p, tickets.Request{Show: "a-show-with-a-very-long-name-that-does-not-fit-on-any-phone-ever", Customer: name, Seats: 3})
-	do(t, ctx,
+	do(ctx, t,
 		chromedp.WaitVisible(`//tr[@data-status="ready"][1]/td[text()="`+name+`"]`),
 		chromedp.WaitVisible(`//li[@data-step="printed"]/span[@class="count"][text()="2"]`),
 
@@ -59,9 +59,9 @@ func TestPage(t *testing.T) {
 		chromedp.WaitVisible(`//tr[@data-status="refunded"][td[text()="Grace"]]`),
 		chromedp.WaitVisible(`//li[@data-step="refunded"]/span[@class="count"][text()="1"]`))
 
-	overflow := evaluate[float64](t, ctx, `document.documentElement.scrollWidth - window.innerWidth`)
-	background := evaluate[string](t, ctx, `getComputedStyle(document.body).backgroundColor`)
-	text := evaluate[string](t, ctx, `getComputedStyle(document.body).color`)
+	overflow := evaluate[float64](ctx, t, `document.documentElement.scrollWidth - window.innerWidth`)
+	background := evaluate[string](ctx, t, `getComputedStyle(document.body).backgroundColor`)
+	text := evaluate[string](ctx, t, `getComputedStyle(document.body).color`)
 	if overflow > 0 {
 		t.Errorf("the page is %v px wider than the phone", overflow)
 	}
@@ -78,7 +78,7 @@ func TestPage(t *testing.T) {
 // expected is the browser's note on the booking that was refused.
 func expected(complaint string) bool { return strings.Contains(complaint, "status of 422") }
 
-func do(t *testing.T, ctx context.Context, actions ...chromedp.Action[chromedp.Void]) {
+func do(ctx context.Context, t *testing.T, actions ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	for i, action := range actions {
 		if err := chromedp.Do(ctx, action); err != nil {
@@ -87,7 +87,7 @@ func do(t *testing.T, ctx context.Context, actions ...chromedp.Action[chromedp.V
 	}
 }
 
-func evaluate[T any](t *testing.T, ctx context.Context, expression string) T {
+func evaluate[T any](ctx context.Context, t *testing.T, expression string) T {
 	t.Helper()
 	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
 	if err != nil {

@@ -22,11 +22,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestFlow(t *testing.T) {
 	p := start(t, nil)
-	if err := p.Fill(t.Context(), 400, nil); err != nil {
+	if err := p.Fill(t.Context(), 200, nil); err != nil {
 		t.Fatal(err)
 	}
 	p.quiet()
-	want := tickets.Summary{Bookings: 400, Refunds: 40, PublicEvents: 1640, InternalEvents: 1640, LakeRows: 1640, ReadModelRows: 400}
+	want := tickets.Summary{Bookings: 200, Refunds: 20, PublicEvents: 820, InternalEvents: 820, LakeRows: 820, ReadModelRows: 200}
 	if got := p.report(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -38,7 +38,7 @@ func TestFlow(t *testing.T) {
 // A second run on the same data makes what is missing and no more.
 func TestFillGoesOn(t *testing.T) {
 	p := start(t, nil)
-	for _, n := range []int64{35, 35, 101} {
+	for _, n := range []int64{15, 15, 31} {
 		if err := p.Fill(t.Context(), n, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -76,51 +76,61 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 }
 
+// BenchmarkFlow measures a booking's whole way: eight transactions and as many messages.
+func BenchmarkFlow(b *testing.B) {
+	p := start(b, nil)
+	b.ResetTimer()
+	if err := p.Fill(b.Context(), int64(b.N), nil); err != nil {
+		b.Fatal(err)
+	}
+	p.quiet()
+}
+
 // platform is a running platform on a broker in memory.
 type platform struct {
 	*tickets.Platform
-	t      *testing.T
+	t      testing.TB
 	db     *sql.DB
 	broker broker.Broker
 	stop   func()
 }
 
 // start runs a platform; wrap, which may be nil, puts something around its broker.
-func start(t *testing.T, wrap func(broker.Broker) broker.Broker) *platform {
-	t.Helper()
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "tickets.db"), sqlite.Config{})
+func start(tb testing.TB, wrap func(broker.Broker) broker.Broker) *platform {
+	tb.Helper()
+	s, err := sqlite.Open(tb.Context(), filepath.Join(tb.TempDir(), "tickets.db"), sqlite.Config{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
+	tb.Cleanup(func() { _ = s.Close() })
 	m := memory.New(memory.Config{})
-	t.Cleanup(func() { _ = m.Close() })
+	tb.Cleanup(func() { _ = m.Close() })
 	var b broker.Broker = m
 	if wrap != nil {
 		b = wrap(b)
 	}
-	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	p, err := tickets.New(t.Context(), tickets.Config{Broker: b, Store: s, DB: s.DB(), Addr: "127.0.0.1:0", Log: log})
+	log := slog.New(slog.NewTextHandler(tb.Output(), nil))
+	p, err := tickets.New(tb.Context(), tickets.Config{Broker: b, Store: s, DB: s.DB(), Addr: "127.0.0.1:0", Log: log})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(tb.Context())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
 	stop := sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
-	t.Cleanup(stop)
+	tb.Cleanup(stop)
 	select {
 	case <-p.App().Ready():
 	case err := <-done:
 		done <- nil
-		t.Fatalf("the platform ended: %v", err)
+		tb.Fatalf("the platform ended: %v", err)
 	}
-	return &platform{p, t, s.DB(), b, stop}
+	return &platform{p, tb, s.DB(), b, stop}
 }
 
 func (p *platform) quiet() {

@@ -81,20 +81,20 @@ func (p *Platform) Report(ctx context.Context) (Summary, error) {
 
 func (p *Platform) report(ctx context.Context) (Summary, error) {
 	var s Summary
-	audit := audit{db: p.db}
-	s.Bookings = audit.count(ctx, `bookings`)
-	s.Refunds = audit.count(ctx, `refunds`)
-	s.LakeRows = audit.count(ctx, `tidings_lake`)
-	s.InternalInLake = audit.count(ctx, `tidings_lake WHERE type NOT IN ($1, $2, $3, $4, $5)`, anys(publicTypes())...)
-	s.ReadModelRows = audit.count(ctx, `ops_bookings`)
-	s.OutOfOrder = audit.count(ctx, inversions)
+	a := audit{db: p.db}
+	s.Bookings = a.count(ctx, `bookings`)
+	s.Refunds = a.count(ctx, `refunds`)
+	s.LakeRows = a.count(ctx, `tidings_lake`)
+	s.InternalInLake = a.count(ctx, `tidings_lake WHERE type NOT IN ($1, $2, $3, $4, $5)`, anys(publicTypes())...)
+	s.ReadModelRows = a.count(ctx, `ops_bookings`)
+	s.OutOfOrder = a.count(ctx, inversions)
 	for _, l := range ledgers() {
-		lost, surplus := audit.compare(ctx, l)
+		lost, surplus := a.compare(ctx, l)
 		s.Lost += lost
 		s.DuplicateEffects += surplus
 	}
-	if audit.err != nil {
-		return s, audit.err
+	if a.err != nil {
+		return s, a.err
 	}
 	for _, topic := range []struct {
 		event tidings.Definition

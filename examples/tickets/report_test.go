@@ -15,7 +15,7 @@ import (
 // is meant for it, and in no other that must be zero.
 func TestReportSeesEveryDamage(t *testing.T) {
 	p := start(t, nil)
-	if err := p.Fill(t.Context(), 60, nil); err != nil {
+	if err := p.Fill(t.Context(), 40, nil); err != nil {
 		t.Fatal(err)
 	}
 	p.quiet()
@@ -124,7 +124,7 @@ func TestSabotageIsSeen(t *testing.T) {
 	} {
 		t.Run(string(test.sabotage), func(t *testing.T) {
 			p := start(t, test.sabotage.Broker)
-			if err := p.Fill(t.Context(), 120, nil); err != nil {
+			if err := p.Fill(t.Context(), 40, nil); err != nil {
 				t.Fatal(err)
 			}
 			p.quiet()
@@ -162,7 +162,7 @@ func (p *platform) damage(t *testing.T, want tickets.Summary, do func(s *sqlite.
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := do(s); err != nil {
+	if err = do(s); err != nil {
 		t.Fatal(err)
 	}
 	got, err := damaged.Report(t.Context())
