@@ -26,7 +26,6 @@ func TestTheSuiteBites(t *testing.T) {
 		{"rows are appended outside of the transaction", func(s *spoilt) { s.appendsApart = true }, "tx/a panic rolls everything back and goes on"},
 		{"rows are appended outside of the transaction", func(s *spoilt) { s.appendsApart = true }, "tx/the end of the context rolls everything back"},
 		{"rows are appended outside of the transaction", func(s *spoilt) { s.appendsApart = true }, "tx/failing neighbours take nothing with them"},
-		{"rows are appended outside of the transaction", func(s *spoilt) { s.appendsApart = true }, "order/per key it is that of the commits"},
 		{"rows are offered in the wrong order", func(s *spoilt) { s.reverses = true }, "lanes/all rows once and in order"},
 		{"rows are offered in the wrong order", func(s *spoilt) { s.reverses = true }, "order/per key it is that of the commits"},
 		{"everything fetched is deleted", func(s *spoilt) { s.settlesAll = true }, "lanes/only what was settled is deleted"},
