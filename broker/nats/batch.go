@@ -43,10 +43,18 @@ type pubAck struct {
 	} `json:"error"`
 }
 
+// batch is what is stored as one.
+type batch struct {
+	entries []*entry
+	placed  bool // each entry knows its partition
+	// id is what the server knows it by, if all but its last message were sent ahead.
+	id string
+}
+
 // mark gives an ID to the first message of a batch that has none. It is stored with the batch or not at all, so the server's
 // knowing it later means that it has the whole batch. The others need none for that, and the server keeps its memory.
-func mark(batch []*entry) {
-	for _, e := range batch {
+func (b *batch) mark() {
+	for _, e := range b.entries {
 		if e.identified {
 			continue
 		}
@@ -71,27 +79,48 @@ func identify(entries []*entry) {
 	}
 }
 
-// sendBatch sends messages as one atomic batch and returns the sequence of the last one. Each try has an ID of its own, so that
+// sendBatch stores messages as one atomic batch and returns the sequence of the last one. Each try has an ID of its own, so that
 // what is left of an earlier one is not continued; the message IDs keep a batch from being stored twice.
-func (l *lane) sendBatch(ctx context.Context, batch []*entry) (last uint64, err error) {
-	for n := len(l.numbers); n < len(batch); n++ {
+//
+// If the next batch is complete already, all but its last message are sent before this one is committed. They do nothing
+// until that last message comes, but the server has work while the answer travels.
+func (l *lane) sendBatch(ctx context.Context, b *batch) (last uint64, err error) {
+	if b.id == "" {
+		if err := l.sendAhead(b); err != nil {
+			return 0, err
+		}
+	}
+	b.id = ""
+	if l.next == nil {
+		l.next = l.takeFull()
+		if l.next != nil && l.place(ctx, l.next) == nil {
+			l.next.mark()
+			_ = l.sendAhead(l.next) // else it is sent when its turn comes
+		}
+	}
+	ack, err := l.request(ctx, b.entries[len(b.entries)-1].msg)
+	return ack.Sequence, err
+}
+
+// sendAhead sends all messages of a batch but the last, and prepares that one.
+func (l *lane) sendAhead(b *batch) error {
+	for n := len(l.numbers); n < len(b.entries); n++ {
 		l.numbers = append(l.numbers, strconv.Itoa(n+1))
 	}
 	id := []string{rand.Text()}
-	for i, e := range batch {
+	for i, e := range b.entries {
 		e.msg.Header[headerBatch] = id
 		e.msg.Header[headerBatchSeq] = l.numbers[i : i+1 : i+1]
-		if i == len(batch)-1 {
+		if i == len(b.entries)-1 {
+			e.msg.Header[headerBatchCommit] = []string{"1"}
 			break
 		}
 		if err := l.b.nc.PublishMsg(e.msg); err != nil {
-			return 0, sendError(err)
+			return sendError(err)
 		}
 	}
-	commit := batch[len(batch)-1].msg
-	commit.Header[headerBatchCommit] = []string{"1"}
-	ack, err := l.request(ctx, commit)
-	return ack.Sequence, err
+	b.id = id[0]
+	return nil
 }
 
 // separate takes entries out of their batch, to be sent singly or in another one.
@@ -103,12 +132,7 @@ func separate(batch []*entry) {
 	}
 }
 
-// sendOne sends a message that is no part of a batch. Duplicate: the server had it already, at that sequence.
-func (l *lane) sendOne(ctx context.Context, msg *natsgo.Msg) (sequence uint64, duplicate bool, err error) {
-	ack, err := l.request(ctx, msg)
-	return ack.Sequence, ack.Duplicate, err
-}
-
+// request sends a message and returns the server's answer.
 func (l *lane) request(ctx context.Context, msg *natsgo.Msg) (pubAck, error) {
 	reply, err := l.b.nc.RequestMsgWithContext(ctx, msg)
 	if errors.Is(err, natsgo.ErrNoResponders) {

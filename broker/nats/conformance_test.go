@@ -19,6 +19,14 @@ func TestConformanceInProcess(t *testing.T) {
 	brokertest.Run(t, f)
 }
 
+func TestConformanceKilled(t *testing.T) {
+	p := startProcess(t)
+	f := fixture(p.url)
+	f.Pause = func(tb testing.TB) func() { tb.Helper(); return p.pause() }
+	f.Restart = func(tb testing.TB) { tb.Helper(); p.kill(); p.start() }
+	brokertest.Run(t, f)
+}
+
 func TestConformanceServer(t *testing.T) {
 	url := testenv.NATS(t)
 	brokertest.Run(t, fixture(func() string { return url }))
@@ -28,7 +36,7 @@ func fixture(url func() string) brokertest.Fixture {
 	return brokertest.Fixture{
 		Open: func(tb testing.TB) (broker.Broker, func()) {
 			tb.Helper()
-			b, err := nats.Open(tb.Context(), url(), nats.Config{LeaseTTL: 6 * time.Second, Log: slog.New(slog.NewTextHandler(tb.Output(), nil))})
+			b, err := nats.Open(tb.Context(), url(), nats.Config{LeaseTTL: 6 * time.Second, PublishTimeout: 15 * time.Second, Log: slog.New(slog.NewTextHandler(tb.Output(), nil))})
 			if err != nil {
 				tb.Fatal(err)
 			}

@@ -29,8 +29,9 @@ type lane struct {
 	running bool
 
 	// What follows belongs to the goroutine.
-	limit int // of messages in a batch
-	turn  int // the partition of the next record without a key
+	next  *batch // taken from the queue already
+	limit int    // of messages in a batch
+	turn  int    // the partition of the next record without a key
 	// numbers are "1", "2" and so on, for the headers of batches.
 	numbers []string
 }
@@ -50,32 +51,50 @@ func (l *lane) add(entries []*entry) {
 
 func (l *lane) run() {
 	for {
-		batch := l.take()
-		if batch == nil {
+		b := l.take()
+		if b == nil {
 			return
 		}
-		if err := l.store(batch); err != nil {
+		if err := l.store(b); err != nil {
 			l.giveUp(err)
 		}
 	}
 }
 
 // take removes the next batch from the queue. Nil: there is none, and the goroutine ends.
-func (l *lane) take() []*entry {
+func (l *lane) take() *batch {
+	if b := l.next; b != nil {
+		l.next = nil
+		return b
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n, bytes := 0, 0
-	for n < len(l.queue) && n < l.limit && (n == 0 || bytes+l.queue[n].size <= maxBatchBytes) {
-		bytes += l.queue[n].size
-		n++
-	}
-	if n == 0 {
+	if len(l.queue) == 0 {
 		l.running, l.queue = false, nil
 		return nil
 	}
-	batch := l.queue[:n:n]
+	return l.cut()
+}
+
+// takeFull removes the next batch if it is as large as it can be. Nil: it is not.
+func (l *lane) takeFull() *batch {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) < l.limit {
+		return nil
+	}
+	return l.cut()
+}
+
+func (l *lane) cut() *batch {
+	n, bytes := 1, l.queue[0].size
+	for n < len(l.queue) && n < l.limit && bytes+l.queue[n].size <= maxBatchBytes {
+		bytes += l.queue[n].size
+		n++
+	}
+	entries := l.queue[:n:n]
 	l.queue = l.queue[n:]
-	return batch
+	return &batch{entries: entries}
 }
 
 // giveUp fails what gathered behind a batch that could not be stored.
@@ -84,6 +103,10 @@ func (l *lane) giveUp(err error) {
 	queue := l.queue
 	l.queue = nil
 	l.mu.Unlock()
+	if l.next != nil {
+		queue = append(l.next.entries, queue...)
+		l.next = nil
+	}
 	l.fail(queue, fmt.Errorf("a record before this one: %w", err))
 }
 
@@ -91,71 +114,84 @@ func (l *lane) fail(entries []*entry, err error) {
 	l.b.finish(entries, func(int) (broker.Receipt, error) { return broker.Receipt{}, err })
 }
 
-// confirm ends entries that were stored one after the other, the first of them at sequence first.
-func (l *lane) confirm(entries []*entry, first uint64) {
+// confirm ends entries that were stored one after the other, the last of them at that sequence.
+func (l *lane) confirm(entries []*entry, last uint64) {
+	first := last + 1 - uint64(len(entries))
 	l.b.finish(entries, func(i int) (broker.Receipt, error) {
 		return broker.Receipt{Topic: l.topic, Partition: entries[i].partition, Sequence: first + uint64(i)}, nil //nolint:gosec // small
 	})
 }
 
 // store ends every entry of a batch, one way or the other. An error means that the records behind it must not be stored either.
-func (l *lane) store(batch []*entry) error {
-	ctx, cancel := context.WithDeadlineCause(l.b.gone, batch[0].deadline,
+func (l *lane) store(b *batch) error {
+	ctx, cancel := context.WithDeadlineCause(l.b.gone, b.entries[0].deadline,
 		fmt.Errorf("the server has not confirmed it within the publish timeout of %v", l.b.cfg.PublishTimeout))
 	defer cancel()
-	var t *topic
-	err := l.persist(ctx, func(ctx context.Context) (err error) {
-		t, err = l.b.topic(ctx, l.topic)
-		return err
-	})
+	err := l.persist(ctx, func(ctx context.Context) error { return l.place(ctx, b) })
 	if err != nil {
-		l.fail(batch, err)
+		l.fail(b.entries, err)
 		return err
 	}
-	for _, e := range batch {
-		e.partition = l.place(e.record.Key, len(t.subjects))
-		e.msg.Subject = t.subjects[e.partition]
-	}
-	return l.storeTogether(ctx, batch)
+	return l.storeTogether(ctx, b)
 }
 
-func (l *lane) place(key string, partitions int) int {
-	if key != "" {
-		return partitionOf(key, partitions)
+// place gives each entry its partition, once.
+func (l *lane) place(ctx context.Context, b *batch) error {
+	if b.placed {
+		return nil
 	}
-	l.turn++
-	return l.turn % partitions
+	t, err := l.b.topic(ctx, l.topic)
+	if err != nil {
+		return err
+	}
+	for _, e := range b.entries {
+		if key := e.record.Key; key != "" {
+			e.partition = partitionOf(key, len(t.subjects))
+		} else {
+			l.turn++
+			e.partition = l.turn % len(t.subjects)
+		}
+		e.msg.Subject = t.subjects[e.partition]
+	}
+	b.placed = true
+	return nil
 }
 
 // storeTogether stores a batch as one. If the server says that it has part of it already, or that a record is bad, each goes by itself.
-func (l *lane) storeTogether(ctx context.Context, batch []*entry) error {
-	if len(batch) == 1 {
-		return l.storeSingly(ctx, batch)
+func (l *lane) storeTogether(ctx context.Context, b *batch) error {
+	if len(b.entries) == 1 {
+		return l.storeSingly(ctx, b.entries)
 	}
-	mark(batch)
+	b.mark()
 	var last uint64
 	err := l.persist(ctx, func(ctx context.Context) (err error) {
-		last, err = l.sendBatch(ctx, batch)
+		last, err = l.sendBatch(ctx, b)
 		return err
 	})
 	switch {
 	case err == nil:
-		l.confirm(batch, last-uint64(len(batch))+1)
+		l.confirm(b.entries, last)
 		return nil
 	case errors.Is(err, errBatchTooLong):
-		l.limit = max(1, len(batch)/2)
-		separate(batch)
-		if err := l.storeTogether(ctx, batch[:l.limit]); err != nil {
-			l.fail(batch[l.limit:], err)
-			return err
-		}
-		return l.storeTogether(ctx, batch[l.limit:])
+		return l.storeHalves(ctx, b)
 	case errors.Is(err, errOverlap), broker.Permanent(err):
-		return l.storeSingly(ctx, batch)
+		return l.storeSingly(ctx, b.entries)
 	default:
-		l.fail(batch, err)
+		l.fail(b.entries, err)
 		return err
 	}
+}
+
+// storeHalves is for a server that was configured to take smaller batches than usual. The lane remembers that.
+func (l *lane) storeHalves(ctx context.Context, b *batch) error {
+	separate(b.entries)
+	half := len(b.entries) / 2
+	l.limit = min(l.limit, half)
+	if err := l.storeTogether(ctx, &batch{entries: b.entries[:half], placed: true}); err != nil {
+		l.fail(b.entries[half:], err)
+		return err
+	}
+	return l.storeTogether(ctx, &batch{entries: b.entries[half:], placed: true})
 }
 
 // storeSingly stores entries one by one, each confirmed before the next leaves. A batch that was refused because the server
@@ -166,10 +202,9 @@ func (l *lane) storeSingly(ctx context.Context, entries []*entry) error {
 	identify(entries)
 	tried := false
 	for i, e := range entries {
-		var sequence uint64
-		var duplicate bool
+		var ack pubAck
 		err := l.persist(ctx, func(ctx context.Context) (err error) {
-			sequence, duplicate, err = l.sendOne(ctx, e.msg)
+			ack, err = l.request(ctx, e.msg)
 			return err
 		})
 		switch {
@@ -179,24 +214,31 @@ func (l *lane) storeSingly(ctx context.Context, entries []*entry) error {
 		case err != nil:
 			l.fail(entries[i:], err)
 			return err
-		case duplicate && isMark(e):
-			l.confirm(entries[i:], sequence)
+		case ack.Duplicate && isMark(e): // so the server has all of them
+			l.confirm(entries[i:], ack.Sequence+uint64(len(entries)-i-1)) //nolint:gosec // small
 			return nil
 		}
-		l.confirm(entries[i:i+1], sequence)
-		if rest := entries[i+1:]; !duplicate && !tried && len(rest) > 1 {
+		l.confirm(entries[i:i+1], ack.Sequence)
+		if rest := entries[i+1:]; !ack.Duplicate && !tried && len(rest) > 1 {
 			tried = true
-			ctxTry, cancel := context.WithTimeout(ctx, longTry)
-			last, err := l.sendBatch(ctxTry, rest)
-			cancel()
-			if err == nil {
-				l.confirm(rest, last-uint64(len(rest))+1)
+			if l.tryTogether(ctx, rest) {
 				return nil
 			}
-			separate(rest)
 		}
 	}
 	return nil
+}
+
+func (l *lane) tryTogether(ctx context.Context, entries []*entry) bool {
+	ctx, cancel := context.WithTimeout(ctx, longTry)
+	defer cancel()
+	last, err := l.sendBatch(ctx, &batch{entries: entries, placed: true})
+	if err != nil {
+		separate(entries)
+		return false
+	}
+	l.confirm(entries, last)
+	return true
 }
 
 // persist tries until the answer is certain, or ctx ends. Between tries it waits for the connection.

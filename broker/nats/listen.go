@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -65,6 +66,12 @@ func (b *Broker) Listen(ctx context.Context, l broker.Listener, each func(broker
 			}
 			defer func() { _ = sub.Unsubscribe() }()
 		}
+	}
+	if err := b.nc.FlushTimeout(apiTimeout); err != nil { // the server has the subscriptions when it answers
+		return fmt.Errorf("nats: listen to %s: %w", strings.Join(l.Topics, ", "), err)
+	}
+	if l.Ready != nil {
+		l.Ready()
 	}
 	for {
 		select {

@@ -3,6 +3,8 @@ package nats_test
 import (
 	"log/slog"
 	"net"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -14,6 +16,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) == 4 && os.Args[1] == serveArgument {
+		port, err := strconv.Atoi(os.Args[2])
+		if err != nil {
+			panic(err)
+		}
+		serve(port, os.Args[3])
+		return
+	}
 	var options []goleak.Option
 	for _, f := range []string{".(*fileStore).flushStreamStateLoop", ".(*msgBlock).flushLoop", "/ats.Register.func1"} {
 		// A nats-server that was shut down leaves these behind for a while, or for good.

@@ -1,0 +1,304 @@
+package nats_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/broker/nats"
+	"github.com/tidings-go/tidings/internal/testenv"
+)
+
+func apply(t testing.TB, b broker.Broker, topics ...broker.Topic) {
+	t.Helper()
+	if _, err := b.Topics(t.Context(), broker.Apply, topics...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// outcome of one call of Publish.
+type outcome struct {
+	receipts []broker.Receipt
+	errs     []error
+	done     sync.WaitGroup
+}
+
+func publish(t testing.TB, b broker.Broker, records ...broker.Record) *outcome {
+	t.Helper()
+	o := &outcome{receipts: make([]broker.Receipt, len(records)), errs: make([]error, len(records))}
+	o.done.Add(len(records))
+	b.Publish(t.Context(), records, func(i int, r broker.Receipt, err error) {
+		defer o.done.Done()
+		o.receipts[i], o.errs[i] = r, err
+	})
+	return o
+}
+
+func (o *outcome) mustBeStored(t testing.TB) *outcome {
+	t.Helper()
+	o.done.Wait()
+	if err := errors.Join(o.errs...); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// numbers are records of one key whose values are the numbers from to to, with IDs or without.
+func numbers(topic string, from, to int, identified bool) []broker.Record {
+	var records []broker.Record
+	for i := from; i <= to; i++ {
+		r := broker.Record{Topic: topic, Key: "key", Value: fmt.Append(nil, i)}
+		if identified {
+			r.ID = fmt.Sprint("id", i)
+		}
+		records = append(records, r)
+	}
+	return records
+}
+
+// stored is what a topic holds, read to the end.
+func stored(t testing.TB, b broker.Broker, topic string) (values []string) {
+	t.Helper()
+	var mu sync.Mutex
+	err := b.Consume(t.Context(), broker.Reader{Topics: []string{topic}, ToEnd: true}, func(ctx context.Context, p broker.Partition) {
+		for {
+			deliveries, err := p.Fetch(ctx, 100, 1<<20)
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			for _, d := range deliveries {
+				values = append(values, string(d.Value))
+			}
+			mu.Unlock()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return values
+}
+
+func wantNumbers(t testing.TB, got []string, from, to int) {
+	t.Helper()
+	var want []string
+	for i := from; i <= to; i++ {
+		want = append(want, fmt.Sprint(i))
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("the topic should hold the numbers from %d to %d once and in order, it holds %q", from, to, got)
+	}
+}
+
+func TestWhatWasPublishedBeforeIsNotStoredAgain(t *testing.T) {
+	s := startServer(t)
+	b := open(t, s.url(), nats.Config{})
+	for name, calls := range map[string][][2]int{
+		"all again":        {{1, 50}, {1, 50}},
+		"end and new":      {{1, 50}, {30, 100}},
+		"one in the midst": {{1, 20}, {10, 10}, {5, 40}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			topic := strings.ReplaceAll(name, " ", "-")
+			apply(t, b, broker.Topic{Name: topic, Partitions: 1})
+			end := 0
+			places := map[string]uint64{}
+			for _, call := range calls {
+				records := numbers(topic, call[0], call[1], true)
+				o := publish(t, b, records...).mustBeStored(t)
+				for i, r := range o.receipts {
+					value := string(records[i].Value)
+					if before, ok := places[value]; ok && before != r.Sequence {
+						t.Errorf("%s was at %d and is at %d now", value, before, r.Sequence)
+					}
+					places[value] = r.Sequence
+				}
+				end = max(end, call[1])
+			}
+			wantNumbers(t, stored(t, b, topic), 1, end)
+		})
+	}
+}
+
+func TestTwoRecordsOfOneCallWithOneID(t *testing.T) {
+	s := startServer(t)
+	b := open(t, s.url(), nats.Config{})
+	apply(t, b, broker.Topic{Name: "t", Partitions: 1})
+	records := numbers("t", 1, 6, true)
+	records[3].ID = records[1].ID
+	publish(t, b, records...).mustBeStored(t)
+	if got := stored(t, b, "t"); !slices.Equal(got, []string{"1", "2", "3", "5", "6"}) {
+		t.Errorf("2 and 4 have one ID; stored are %q", got)
+	}
+}
+
+// The server stores, and its answers are lost with the connection: the batch is sent again and is stored once, also if its
+// records have no IDs.
+func TestLostAnswersStoreNothingTwice(t *testing.T) {
+	s := startServer(t)
+	for _, identified := range []bool{true, false} {
+		t.Run(fmt.Sprint("identified=", identified), func(t *testing.T) {
+			topic := fmt.Sprint("t", identified)
+			direct := open(t, s.url(), nats.Config{})
+			apply(t, direct, broker.Topic{Name: topic, Partitions: 1})
+			p := startProxy(t, s.url())
+			b := open(t, p.url(), nats.Config{})
+			publish(t, b, numbers(topic, 1, 1, identified)...).mustBeStored(t)
+
+			p.down.set(true)
+			first := publish(t, b, numbers(topic, 2, 300, identified)...)
+			testenv.Eventually(t, 10*time.Second, func() error {
+				if n := messages(t, direct, topic); n < 300 {
+					return fmt.Errorf("the server has %d records", n)
+				}
+				return nil
+			})
+			second := publish(t, b, numbers(topic, 301, 400, identified)...)
+			p.cut()
+			p.down.set(false)
+			first.mustBeStored(t)
+			second.mustBeStored(t)
+			for i, r := range first.receipts {
+				if r.Sequence != uint64(i+2) { //nolint:gosec // small
+					t.Fatalf("record %d is said to be at %d", i+2, r.Sequence)
+				}
+			}
+			wantNumbers(t, stored(t, direct, topic), 1, 400)
+		})
+	}
+}
+
+func messages(t testing.TB, b broker.Broker, topic string) uint64 {
+	t.Helper()
+	states, err := b.Topics(t.Context(), broker.Inspect, broker.Topic{Name: topic})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return states[0].Messages
+}
+
+// When a record fails for lack of an answer, nothing that waited behind it is stored later.
+func TestWhatGatheredBehindAFailureFailsToo(t *testing.T) {
+	s := startServer(t)
+	direct := open(t, s.url(), nats.Config{})
+	apply(t, direct, broker.Topic{Name: "t", Partitions: 1})
+	p := startProxy(t, s.url())
+	b := open(t, p.url(), nats.Config{PublishTimeout: 1500 * time.Millisecond, DuplicateWindow: time.Minute})
+	publish(t, b, numbers("t", 1, 1, true)...).mustBeStored(t)
+
+	p.up.set(true)
+	began := time.Now()
+	first := publish(t, b, numbers("t", 2, 3, true)...)
+	second := publish(t, b, numbers("t", 4, 2500, true)...)
+	first.done.Wait()
+	second.done.Wait()
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("with a publish timeout of 1.5 s it took %v", took)
+	}
+	for _, err := range append(first.errs, second.errs...) {
+		if err == nil || broker.Permanent(err) || !strings.Contains(err.Error(), "nats: publish to t: ") {
+			t.Fatalf("a record that was never answered for ends with %v", err)
+		}
+	}
+	p.up.set(false)
+	publish(t, b, numbers("t", 2, 2500, true)...).mustBeStored(t)
+	wantNumbers(t, stored(t, direct, "t"), 1, 2500)
+}
+
+func TestAServerWithSmallerBatches(t *testing.T) {
+	s := startServer(t, func(o *server.Options) { o.JetStreamLimits.MaxBatchSize = 70 })
+	b := open(t, s.url(), nats.Config{})
+	apply(t, b, broker.Topic{Name: "t", Partitions: 1})
+	publish(t, b, numbers("t", 1, 1500, false)...).mustBeStored(t)
+	publish(t, b, numbers("t", 1501, 1700, true)...).mustBeStored(t)
+	wantNumbers(t, stored(t, b, "t"), 1, 1700)
+}
+
+func TestATopicThatIsDeletedMeanwhileIsUnknown(t *testing.T) {
+	s := startServer(t)
+	b := open(t, s.url(), nats.Config{})
+	apply(t, b, broker.Topic{Name: "t", Partitions: 1})
+	publish(t, b, numbers("t", 1, 10, true)...).mustBeStored(t)
+	if err := raw(t, s).DeleteStream(t.Context(), "tidings_t"); err != nil {
+		t.Fatal(err)
+	}
+	o := publish(t, b, numbers("t", 11, 20, true)...)
+	o.done.Wait()
+	for _, err := range o.errs {
+		if !errors.Is(err, broker.ErrUnknownTopic) || !strings.Contains(err.Error(), "broker.Apply") {
+			t.Fatalf("publishing to a deleted topic gives %v", err)
+		}
+	}
+	apply(t, b, broker.Topic{Name: "t", Partitions: 3})
+	publish(t, b, numbers("t", 1, 10, true)...).mustBeStored(t)
+}
+
+func TestStreamsOfOthersAreNotTouched(t *testing.T) {
+	s := startServer(t)
+	b := open(t, s.url(), nats.Config{PublishTimeout: 2 * time.Second})
+	if _, err := raw(t, s).CreateStream(t.Context(), jetstream.StreamConfig{Name: "tidings_t", Subjects: []string{"tidings.t.t.*"}}); err != nil {
+		t.Fatal(err)
+	}
+	states, err := b.Topics(t.Context(), broker.Apply, broker.Topic{Name: "t", Partitions: 2})
+	if err != nil || len(states[0].Diff) != 1 || !strings.Contains(states[0].Diff[0], "not made by tidings") {
+		t.Errorf("somebody else's stream is described as %+v, %v", states, err)
+	}
+	o := publish(t, b, numbers("t", 1, 2, true)...)
+	o.done.Wait()
+	if err := o.errs[0]; err == nil || !strings.Contains(err.Error(), "not made by tidings") {
+		t.Errorf("publishing to somebody else's stream gives %v", err)
+	}
+	if n := messages(t, b, "t"); n != 0 {
+		t.Errorf("%d messages are in somebody else's stream", n)
+	}
+}
+
+func TestMistakesOfConnectingAreNamed(t *testing.T) {
+	s := startServer(t, func(o *server.Options) { o.Username, o.Password = "me", "right" })
+	off := startServer(t, func(o *server.Options) { o.JetStream = false })
+	for want, url := range map[string]string{
+		"refused the credentials": strings.Replace(s.url(), "me:right@", "me:wrong@", 1),
+		"nobody answers":          fmt.Sprint("nats://me:wrong@127.0.0.1:", testenv.FreePort(t)),
+		"without JetStream":       off.url(),
+	} {
+		if !strings.Contains(url, "@") && want == "refused the credentials" {
+			url = strings.Replace(url, "nats://", "nats://me:wrong@", 1)
+		}
+		_, err := nats.Open(t.Context(), url, nats.Config{})
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "wrong") {
+			t.Errorf("%q was to be said, and not the password: %v", want, err)
+		}
+	}
+	if _, err := nats.Open(t.Context(), off.url(), nats.Config{Partitions: -1}); err == nil || !strings.Contains(err.Error(), "Config.Partitions") {
+		t.Errorf("a negative number of partitions gives %v", err)
+	}
+}
+
+func TestNewLeavesTheConnectionToItsOwner(t *testing.T) {
+	s := startServer(t)
+	nc, err := natsgo.Connect(s.url())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	b, err := nats.New(t.Context(), nc, nats.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(b.Close(), b.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if nc.IsClosed() {
+		t.Error("the broker has closed a connection that it did not open")
+	}
+}
