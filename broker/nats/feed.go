@@ -25,7 +25,7 @@ type feed struct {
 	sub     *natsgo.Subscription
 
 	pulls  int    // how many requests were made
-	reply  string // where the messages of the current one arrive
+	reply  string // where words about the current one arrive; messages keep their own subject
 	wanted int    // how many it may still bring. Zero: there is none
 	large  bool   // the next message is larger than what a request usually allows
 
@@ -89,9 +89,7 @@ func (p *partition) receive(f *feed, msg *natsgo.Msg) {
 		f.acks = at.acks
 	}
 	f.last = at.consumer
-	if msg.Subject == f.reply {
-		f.wanted--
-	}
+	f.wanted = max(0, f.wanted-1)
 	p.accept(message{msg: msg, place: at})
 	p.pull()
 }
@@ -133,7 +131,7 @@ func (p *partition) notice(msg *natsgo.Msg) {
 		return
 	case status == "404", status == "408", strings.EqualFold(description, "Batch Completed"):
 	case strings.EqualFold(description, "Message Size Exceeds MaxBytes"):
-		f.large = len(p.queue) == 0
+		f.large = true
 	default:
 		// The consumer is gone or has moved, or nobody answers.
 		p.complain()
@@ -147,7 +145,7 @@ func (p *partition) notice(msg *natsgo.Msg) {
 func (p *partition) pull() {
 	f := p.feed
 	if f == nil || f.wanted > 0 || p.closed || p.atEnd || p.stopping() ||
-		len(p.queue) > p.b.cfg.PrefetchRecords/2 || p.queued > p.b.cfg.PrefetchBytes/2 {
+		len(p.queue) > p.b.cfg.PrefetchRecords/2 || p.queued > p.b.cfg.PrefetchBytes/2 || f.large && len(p.queue) > 0 {
 		return
 	}
 	request := struct {

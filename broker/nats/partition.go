@@ -115,12 +115,12 @@ func (p *partition) take(limit, maxBytes int) (messages []message, end bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n, bytes := 0, 0
-	for n < len(p.queue) && n < max(limit, 1) && (n == 0 || bytes+p.queue[n].size() <= maxBytes) {
+	for n < len(p.queue) && n < limit && (n == 0 || bytes+p.queue[n].size() <= maxBytes) {
 		bytes += p.queue[n].size()
 		n++
 	}
 	if n == 0 {
-		return nil, p.atEnd
+		return nil, p.atEnd && len(p.queue) == 0
 	}
 	messages = p.queue[:n:n]
 	p.queue = p.queue[n:]
