@@ -53,8 +53,9 @@ type Broker interface {
 	// Publish stores records and calls done once for each, from any goroutine and in any order; done must not block.
 	//
 	// Calls that follow each other keep their order per topic and key, also when the broker fails and recovers in between:
-	// a record is never stored for the first time after a later record of its key. A record that failed may have been stored all the same
-	// (the answer was lost). Publish returns as soon as the records are buffered; ctx bounds only the wait for room
+	// a record is never stored for the first time after a later record of its key. So when a record fails for a reason that is not
+	// its own (see [Permanent]), those of its key that were published after it and are not stored yet fail too. A record that
+	// failed may have been stored all the same (the answer was lost). Publish returns as soon as the records are buffered; ctx bounds only the wait for room
 	// in the buffer, which is limited; the outcome comes through done, at the latest after the adapter's publish timeout.
 	// The records must not be changed before done was called.
 	Publish(ctx context.Context, records []Record, done func(i int, r Receipt, err error))
@@ -82,8 +83,8 @@ type Broker interface {
 type Partition interface {
 	// Fetch waits for deliveries and returns up to limit of them, about maxBytes in size, in the partition's order and each once.
 	// It returns io.EOF when the partition is to be given back (the process stops, or another replica takes over): finish
-	// what was fetched, settle it and return. It returns an error when the partition is lost or ctx ends.
-	// Not calling Fetch is how a subscription pauses; it never costs the partition.
+	// what was fetched, settle it and return. It returns an error when the partition is lost or ctx ends; that error is never io.EOF.
+	// A limit of 0 only waits for these ends, so that who has no room hears of them. Not calling Fetch never costs the partition.
 	Fetch(ctx context.Context, limit, maxBytes int) ([]Delivery, error)
 
 	// Settle says what is finished. It may be called while Fetch waits. After ownership was lost it has no effect: it

@@ -17,6 +17,7 @@ func groupScenarios() []scenario {
 		{name: "two groups each get every record, and a new group begins at the earliest", run: groupsAreIndependent},
 		{name: "a partition has one owner at a time, and replicas share fairly", run: fairShares},
 		{name: "replicas that join and leave under load keep the order of each key without gaps", run: replicasUnderLoad},
+		{name: "a replica without room hears that a partition is to be given back", run: recalledWithoutRoom},
 		{name: "a group's partitions wait for nobody who does not read them", run: groupOfTopics},
 	}
 }
@@ -72,6 +73,32 @@ func fairShares(k *kit) {
 	})
 	second.stop()
 	k.within(k.HandOver, "the last replica has all partitions", func() bool { return owners.shareIs("third", partitions) })
+}
+
+// recalledWithoutRoom has a replica that is full: it asks for nothing, though records are waiting, and must give up its share all the same.
+func recalledWithoutRoom(k *kit) {
+	const partitions = 2
+	b := k.open()
+	topic := k.topic(b, partitions)
+	for i := range 20 {
+		k.publish(b, broker.Record{Topic: topic, Key: fmt.Sprint("key", i), Value: []byte("waiting")})
+	}
+	reader := broker.Reader{Group: k.unique("group"), Topics: []string{topic}}
+	owners := newRegister(k)
+	full := k.consume(k.open(), reader, func(ctx context.Context, p broker.Partition) {
+		self := &owner{replica: "full", ctx: ctx}
+		owners.enter(self)
+		defer owners.leave(self)
+		if deliveries, err := p.Fetch(ctx, 0, 0); len(deliveries) > 0 || !errors.Is(err, io.EOF) {
+			k.Errorf("a fetch of nothing returned %d records and %v, and not io.EOF", len(deliveries), err)
+		}
+	})
+	k.within(k.HandOver, "one replica has all partitions", func() bool { return owners.shareIs("full", partitions) })
+	k.consume(k.open(), reader, owners.each("second", nil))
+	k.within(k.HandOver, "two replicas have one partition each", func() bool {
+		return owners.shareIs("full", 1) && owners.shareIs("second", 1)
+	})
+	full.stop()
 }
 
 // register knows which replica owns which partition, and complains when there are two owners. A partition is known by where

@@ -84,7 +84,7 @@ func (h *hold) next(limit, maxBytes int) ([]broker.Delivery, error) {
 		end = min(end, h.end)
 	}
 	n, size := 0, 0
-	for s := h.read; s < end && n < max(limit, 1); s++ {
+	for s := h.read; s < end && n < limit; s++ {
 		size += h.partition.at(s).Size()
 		if n > 0 && size > maxBytes {
 			break

@@ -15,7 +15,7 @@ const listenBuffer = 1024
 
 // Listen implements [broker.Broker]. Up to 1,024 records wait for each; when there are more, the oldest are lost.
 func (b *Broker) Listen(ctx context.Context, l broker.Listener, each func(broker.Record)) error {
-	topics, err := b.findAll("listen to", l.Topics)
+	topics, err := b.findAll("listen", l.Topics)
 	if err != nil {
 		return err
 	}

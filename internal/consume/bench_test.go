@@ -23,7 +23,11 @@ type treadmill struct {
 	stop    <-chan struct{}
 }
 
-func (t *treadmill) Fetch(_ context.Context, limit, _ int) ([]broker.Delivery, error) {
+func (t *treadmill) Fetch(ctx context.Context, limit, _ int) ([]broker.Delivery, error) {
+	if limit == 0 {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	limit = min(limit, t.n-int(t.next))
 	if limit == 0 {
 		<-t.stop

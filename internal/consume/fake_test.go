@@ -64,6 +64,17 @@ func newTopic(partitions int) *topic {
 func (t *tape) append(key, value string, gap uint64) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.add(key, value, gap)
+}
+
+// appendFinished appends a record that may be settled from the moment it is there.
+func (t *tape) appendFinished(key, value string, gap uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.finished[t.add(key, value, gap)] = true
+}
+
+func (t *tape) add(key, value string, gap uint64) uint64 {
 	sequence := gap
 	if n := len(t.records); n > 0 {
 		sequence = t.records[n-1].Sequence + 1 + gap
@@ -171,12 +182,14 @@ func (t *tape) offer(ctx context.Context, each func(context.Context, broker.Part
 }
 
 func (s *session) Fetch(ctx context.Context, limit, maxBytes int) ([]broker.Delivery, error) {
-	if limit < 1 || maxBytes < 1 {
+	if limit < 0 || (limit > 0 && maxBytes < 1) {
 		return nil, fmt.Errorf("fetch of %d messages, %d bytes", limit, maxBytes)
 	}
-	s.mu.Lock()
-	s.limits = append(s.limits, limit)
-	s.mu.Unlock()
+	if limit > 0 {
+		s.mu.Lock()
+		s.limits = append(s.limits, limit)
+		s.mu.Unlock()
+	}
 	for {
 		deliveries, changed, err := s.look(limit, maxBytes)
 		if err != nil || len(deliveries) > 0 {
@@ -210,7 +223,7 @@ func (s *session) look(limit, maxBytes int) ([]broker.Delivery, chan struct{}, e
 		s.top = d.Sequence
 		maxBytes -= d.Size()
 	}
-	if len(found) == 0 && s.ending {
+	if len(found) == 0 && s.at == len(s.records) && s.ending {
 		return nil, nil, io.EOF
 	}
 	return found, s.changed, nil

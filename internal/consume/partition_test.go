@@ -25,13 +25,13 @@ func TestSkippedMessagesMoveThePosition(t *testing.T) {
 		mail = r.single(slow)
 		tape := r.topic.tapes[0]
 		for range 5000 {
-			tape.finish(tape.append("a", "skip", 1))
+			tape.appendFinished("a", "skip", 1)
 		}
 		r.start()
 		r.pass(100 * time.Millisecond)
 		r.settled(0, 10_000)
 		tape.append("a", "mail", 1)
-		tape.finish(tape.append("a", "skip", 1))
+		tape.appendFinished("a", "skip", 1)
 		r.pass(100 * time.Millisecond)
 		r.settled(0, 10_001) // The skipped one was settled too, but the position waits.
 		if s := r.c.Stats(); s.Skipped != 5001 || s.InFlight != 1 {
@@ -188,7 +188,7 @@ func TestUnsettledMessagesAreBounded(t *testing.T) {
 		tape := r.topic.tapes[0]
 		tape.gate, tape.silent = make(chan struct{}), true
 		for range n {
-			tape.finish(tape.append("", "", 0))
+			tape.appendFinished("", "", 0)
 		}
 		r.start()
 		if skipped := r.c.Stats().Skipped; skipped < 65_536 || skipped > 2*(65_536+512) {

@@ -2,7 +2,9 @@ package consume
 
 import (
 	"context"
+	"errors"
 	"io"
+	"time"
 )
 
 // awaitRoom waits until p may fetch, and returns how much.
@@ -22,8 +24,11 @@ func (c *Consumer) awaitFinished(ctx context.Context, p *partition) error {
 	return io.EOF
 }
 
-// await waits for a condition, which is checked again at each nudge. The consumer's stop is io.EOF, because a partition
-// that is paused or full hears of it from nobody else.
+// hearken is how long a partition waits for room before it listens to its source meanwhile: waits are mostly short, and listening costs a goroutine.
+const hearken = 50 * time.Millisecond
+
+// await waits for a condition, which is checked again at each nudge. The consumer's stop is io.EOF. A partition that is paused or full
+// for long asks its source whether it is to be given back; to a reader that reads to the end nobody else can come.
 func (c *Consumer) await(ctx context.Context, p *partition, condition func() bool) error {
 	for {
 		c.mu.Lock()
@@ -33,13 +38,51 @@ func (c *Consumer) await(ctx context.Context, p *partition, condition func() boo
 		if met {
 			return nil
 		}
-		select {
-		case <-p.wake:
-		case <-p.stop:
+		if err := c.awaitNudge(ctx, p); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Consumer) awaitNudge(ctx context.Context, p *partition) error {
+	timer := time.NewTimer(hearken)
+	defer timer.Stop()
+	listen := timer.C
+	if c.cfg.ToEnd {
+		listen = nil
+	}
+	select {
+	case <-p.wake:
+		return nil
+	case <-p.stop:
+		return io.EOF
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-listen:
+	}
+	nudged, cancel := context.WithCancel(ctx)
+	defer cancel()
+	heard := make(chan error, 1)
+	go func() {
+		_, err := p.source.Fetch(nudged, 0, 0)
+		heard <- err
+	}()
+	select {
+	case <-p.wake:
+		cancel()
+		if err := <-heard; errors.Is(err, io.EOF) {
 			return io.EOF
-		case <-ctx.Done():
+		}
+		return nil
+	case <-p.stop:
+		cancel()
+		<-heard
+		return io.EOF
+	case err := <-heard:
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		return err
 	}
 }
 

@@ -25,13 +25,12 @@ package lease
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // ErrConflict says that a cell has changed since the version that a swap was based on.
@@ -114,7 +113,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Member = "member"
 	}
 	c.family = c.Member + "-"
-	c.Member = c.family + uuid.NewString()
+	c.Member = c.family + rand.Text()
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}

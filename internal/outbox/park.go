@@ -9,10 +9,11 @@ import (
 	"github.com/tidings-go/tidings/store"
 )
 
-// failure is an entry of a dead row's history.
+// failure is an entry of a dead row's history, in the form that the consume engine gives it.
 type failure struct {
-	At    time.Time `json:"at"`
-	Error string    `json:"error"`
+	Time    time.Time `json:"time"`
+	Attempt int       `json:"attempt"`
+	Error   string    `json:"error"`
 }
 
 // park replaces a row by a dead one that says why, in one transaction.
@@ -25,7 +26,7 @@ func (r *relay) park(ctx context.Context, p poison) error {
 		return nil // Somebody has taken it away.
 	}
 	row.State = store.Dead
-	row.History, err = json.Marshal([]failure{{At: time.Now().UTC(), Error: p.err.Error()}})
+	row.History, err = json.Marshal([]failure{{Time: time.Now().UTC(), Attempt: 1, Error: p.err.Error()}})
 	if err != nil {
 		return err
 	}

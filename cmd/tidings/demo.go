@@ -1,0 +1,124 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/embedded"
+	"github.com/tidings-go/tidings/examples/tickets"
+)
+
+// demoOptions are the flags of tidings demo.
+type demoOptions struct {
+	bookings int64
+	input    string
+	data     string
+	addr     string
+	output   string
+	sabotage string
+}
+
+// bounded reports whether the demo ends by itself.
+func (o *demoOptions) bounded() bool { return o.bookings > 0 || o.input != "" }
+
+func demo() *cobra.Command {
+	var o demoOptions
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run the ticket platform, embedded",
+		Long: `Run the ticket platform of examples/tickets with broker and store inside this process.
+
+Without flags it makes bookings at a gentle rate until Ctrl-C; open the page that it names. With --bookings or --input it makes
+bookings as fast as it can, waits until everything has come to rest, reads everything back and prints a summary. It exits with 1 if
+anything was lost, doubled or out of order, or if a line of the input was bad.`,
+		Example: `  tidings demo
+  tidings demo --bookings 5000 -o json
+  tidings demo --data ./data --bookings 100000     (run it again after a crash: it makes what is missing)
+  echo '{"show":"hamlet","customer":"Ada","seats":2}' | tidings demo --input -`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			return runDemo(cmd.Context(), o, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	flags := cmd.Flags()
+	flags.Int64Var(&o.bookings, "bookings", 0, "make bookings until there are this many in total, and a refund for every tenth")
+	flags.StringVar(&o.input, "input", "", "read bookings as JSON Lines from this file, or from standard input with -")
+	flags.StringVar(&o.data, "data", "", "keep the data in this folder, and go on from what is there (default: a temporary folder)")
+	flags.StringVar(&o.addr, "addr", "", `where page and API listen (default "127.0.0.1:8080", or any free port with --bookings and --input)`)
+	flags.StringVarP(&o.output, "output", "o", "text", "how to print the summary: text or json")
+	flags.StringVar(&o.sabotage, "sabotage", "", "break one thing, to see that the summary shows it: lose, dup, order or leak")
+	_ = flags.MarkHidden("sabotage") // it fails only for a flag that does not exist
+	return cmd
+}
+
+func (o *demoOptions) check() error {
+	switch {
+	case o.bookings < 0:
+		return usageError{fmt.Errorf("--bookings %d: want a positive number", o.bookings)}
+	case o.bookings > 0 && o.input != "":
+		return usageError{errors.New("--bookings and --input: want one of them")}
+	case o.output != "text" && o.output != "json":
+		return usageError{fmt.Errorf("--output %q: want text or json", o.output)}
+	}
+	if o.sabotage != "" {
+		if _, err := tickets.ParseSabotage(o.sabotage); err != nil {
+			return usageError{err}
+		}
+	}
+	fallback := "127.0.0.1:8080"
+	if o.bounded() {
+		fallback = "127.0.0.1:0"
+	}
+	o.addr = cmp.Or(o.addr, fallback)
+	return nil
+}
+
+// runDemo opens the node, runs the platform on it, and does what the options ask for meanwhile.
+func runDemo(ctx context.Context, o demoOptions, in io.Reader, out, status io.Writer) (err error) {
+	dir, cleanUp, err := demoFolder(o.data)
+	if err != nil {
+		return err
+	}
+	defer cleanUp()
+	log := slog.New(slog.NewTextHandler(status, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	node, err := embedded.Open(ctx, dir, embedded.Config{Log: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, node.Close()) }()
+
+	var b broker.Broker = node.Broker()
+	if o.sabotage != "" {
+		b = tickets.Sabotage(o.sabotage).Broker(b)
+	}
+	platform, err := tickets.New(ctx, tickets.Config{Broker: b, Store: node.Store(), DB: node.Store().DB(), Addr: o.addr, Log: log})
+	if err != nil {
+		return err
+	}
+	d := &demoRun{options: o, platform: platform, in: in, out: out, status: status}
+	return d.run(ctx)
+}
+
+// demoFolder is the folder for the data, and a function that removes it if it is a temporary one.
+func demoFolder(data string) (string, func(), error) {
+	if data != "" {
+		return data, func() {}, nil
+	}
+	dir, err := os.MkdirTemp("", "tidings-demo-")
+	if err != nil {
+		return "", nil, fmt.Errorf("make a temporary folder: %w", err)
+	}
+	return filepath.Clean(dir), func() { _ = os.RemoveAll(dir) }, nil // what stays is the system's to clean up
+}

@@ -1,0 +1,67 @@
+// Command tidings shows what tidings does, and looks after what it runs.
+//
+//	tidings demo                                  the ticket platform, embedded, until Ctrl-C
+//	tidings demo --bookings 5000 -o json          5,000 bookings as fast as it can, and a summary that was read back
+//
+// It exits with 0 when all is well, 1 when something failed or is wrong, and 2 when it was called wrongly.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// errWrong says that the command ran and found something wrong, which it has already reported.
+var errWrong = errors.New("wrong")
+
+// usageError is a call that makes no sense.
+type usageError struct{ error }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := root().ExecuteContext(ctx)
+	stop()
+	os.Exit(report(err))
+}
+
+// report says what went wrong, once, and turns it into the exit code.
+func report(err error) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errWrong):
+		return exitFailure
+	case errors.As(err, &usage):
+		fmt.Fprintln(os.Stderr, "tidings:", err)
+		return exitUsage
+	default:
+		fmt.Fprintln(os.Stderr, "tidings:", err)
+		return exitFailure
+	}
+}
+
+func root() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:           "tidings",
+		Short:         "Events for Go services: demo and tools",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.AddCommand(demo())
+	return cmd
+}

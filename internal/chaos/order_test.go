@@ -1,0 +1,168 @@
+package chaos_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tidings-go/tidings"
+	"github.com/tidings-go/tidings/broker/brokertest"
+	"github.com/tidings-go/tidings/internal/testenv"
+)
+
+const (
+	keys   = 40
+	rounds = 150
+)
+
+// Processes of one service join, leave and are killed while messages flow; the first handlings of each key are in order all the same.
+func TestReplicasKeepOrderPerKey(t *testing.T) {
+	t.Parallel()
+	verdict := playReplicas(t, "ordered")
+	if err := verdict.Err(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d handled, %d of them again", verdict.Handled, verdict.Repeats)
+}
+
+// The control: with lanes off the same play must be found out.
+func TestTheRefereeNoticesWhenLanesAreOff(t *testing.T) {
+	t.Parallel()
+	if verdict := playReplicas(t, "unordered"); len(verdict.Disordered) == 0 {
+		t.Error("lanes were off and the referee saw nothing wrong: it can't see anything")
+	}
+}
+
+// playReplicas publishes numbered messages while processes come and go, and waits until all are handled.
+func playReplicas(t *testing.T, mode string) brokertest.Verdict {
+	t.Helper()
+	url := testenv.NATS(t)
+	service := "chaos-" + mode + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	r := newReferee(t)
+	start := func() *exec.Cmd { return process(t, url, service, r.listener.Addr().String(), mode) }
+
+	b, err := open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close() //nolint:errcheck // the test ends
+	app, event := build(b, service)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- app.Run(ctx) }()
+	<-app.Ready()
+
+	var publishing sync.WaitGroup
+	publishing.Go(func() { publish(t, app, event, &r.oracle) })
+	stays := start()
+	for _, end := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL, syscall.SIGTERM} {
+		guest := start()
+		before := r.handled.Load()
+		testenv.Eventually(t, 30*time.Second, func() error { return r.progress(before + keys*rounds/10) })
+		_ = guest.Process.Signal(end)
+		_ = guest.Wait()
+	}
+	publishing.Wait()
+	testenv.Eventually(t, 60*time.Second, r.complete)
+	_ = stays.Process.Signal(syscall.SIGTERM)
+	if err := stays.Wait(); err != nil {
+		t.Errorf("the replica that stayed: %v", err)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	return r.oracle.Check()
+}
+
+// publish publishes every key's messages in order, slowly enough for processes to come and go meanwhile.
+func publish(t *testing.T, app *tidings.App, event *tidings.Event[step], oracle *brokertest.Oracle) {
+	t.Helper()
+	tick := time.NewTicker(40 * time.Millisecond)
+	defer tick.Stop()
+	for range rounds {
+		messages := make([]tidings.Message, 0, keys)
+		steps := make([]step, 0, keys)
+		for k := range keys {
+			s := step{Key: "key-" + strconv.Itoa(k)}
+			s.N = oracle.Issue(s.Key)
+			steps, messages = append(steps, s), append(messages, event.New(s))
+		}
+		if err := app.Direct().Publish(t.Context(), messages...); err != nil {
+			t.Error(err)
+			return
+		}
+		for _, s := range steps {
+			oracle.Stored(s.Key, s.N)
+		}
+		<-tick.C
+	}
+}
+
+// referee hears of every handling, in the order in which they happen over all processes.
+type referee struct {
+	listener net.Listener
+	oracle   brokertest.Oracle
+	handled  atomic.Int64
+}
+
+func newReferee(t *testing.T) *referee {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &referee{listener: l}
+	var conns sync.WaitGroup
+	conns.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns.Go(func() { r.serve(conn) })
+		}
+	})
+	t.Cleanup(func() { _ = l.Close(); conns.Wait() })
+	return r
+}
+
+func (r *referee) serve(conn net.Conn) {
+	defer conn.Close() //nolint:errcheck // the replica is gone
+	lines := bufio.NewScanner(conn)
+	for lines.Scan() {
+		key, number, _ := strings.Cut(lines.Text(), " ")
+		n, err := strconv.Atoi(number)
+		if err != nil {
+			return
+		}
+		r.oracle.Handled(key, n)
+		r.handled.Add(1)
+		if _, err := fmt.Fprintln(conn, "ok"); err != nil {
+			return
+		}
+	}
+}
+
+func (r *referee) progress(want int64) error {
+	if got := r.handled.Load(); got < want {
+		return fmt.Errorf("%d handlings, waiting for %d", got, want)
+	}
+	return nil
+}
+
+func (r *referee) complete() error {
+	if open := r.oracle.Open(); open > 0 {
+		return fmt.Errorf("%d messages are not handled yet, %d handlings so far", open, r.handled.Load())
+	}
+	return nil
+}

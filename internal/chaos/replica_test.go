@@ -1,0 +1,108 @@
+package chaos_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tidings-go/tidings"
+	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/broker/nats"
+)
+
+// step is the event of these tests: N counts the messages of a key.
+type step struct {
+	Key string `json:"key" tidings:"key"`
+	N   int    `json:"n"`
+}
+
+// TestMain makes this binary a replica when it is called with that argument.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "replica" {
+		if err := replica(os.Args[2], os.Args[3], os.Args[4], os.Args[5] == "unordered"); err != nil {
+			fmt.Fprintln(os.Stderr, "replica:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// replica is one process of a service. It tells the referee of each message, and handles it only when the referee has answered, so that the
+// referee knows the order in which things happened over all processes.
+func replica(url, service, referee string, unordered bool) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	b, err := open(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer b.Close() //nolint:errcheck // the process ends
+	calls := make(chan call)
+	for range 16 {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", referee)
+		if err != nil {
+			return err
+		}
+		go report(conn, calls)
+	}
+	app, event := build(b, service)
+	app.Subscribe(tidings.Subscription{Name: "steps", Concurrency: 16, Unordered: unordered}, tidings.On(event, func(ctx context.Context, s step) error {
+		answer := make(chan error, 1)
+		select {
+		case calls <- call{s, answer}:
+			return <-answer
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}))
+	return app.Run(ctx)
+}
+
+type call struct {
+	step   step
+	answer chan error
+}
+
+// report sends calls over one connection, one at a time.
+func report(conn net.Conn, calls <-chan call) {
+	answers := bufio.NewReader(conn)
+	for c := range calls {
+		_, err := fmt.Fprintf(conn, "%s %d\n", c.step.Key, c.step.N)
+		if err == nil {
+			_, err = answers.ReadString('\n')
+		}
+		c.answer <- err
+	}
+}
+
+func open(ctx context.Context, url string) (*nats.Broker, error) {
+	return nats.Open(ctx, url, nats.Config{Partitions: 6, LeaseTTL: 2 * time.Second, Log: slog.New(slog.DiscardHandler)})
+}
+
+// build is the app of all processes: the event and its topic.
+func build(b broker.Broker, service string) (*tidings.App, *tidings.Event[step]) {
+	event := tidings.Define[step](service, "Stepped", "v1")
+	app := tidings.New(tidings.Config{Service: service, Broker: b, Stop: 5 * time.Second, Log: slog.New(slog.DiscardHandler)})
+	app.Emits(event)
+	return app, event
+}
+
+// process starts a replica.
+func process(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], append([]string{"replica"}, args...)...)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}
