@@ -20,7 +20,7 @@ const (
 	Lose Sabotage = "lose"
 	// Dup stores a message twice, the second time under another id, so that no inbox recognises it.
 	Dup Sabotage = "dup"
-	// Order swaps two messages of one key.
+	// Order swaps two messages of one key: so at least one show needs two bookings.
 	Order Sabotage = "order"
 	// Leak publishes an internal event among the public ones.
 	Leak Sabotage = "leak"
@@ -36,7 +36,9 @@ func ParseSabotage(name string) (Sabotage, error) {
 }
 
 // Broker is b with the sabotage built in.
-func (s Sabotage) Broker(b broker.Broker) broker.Broker { return &saboteur{Broker: b, sabotage: s} }
+func (s Sabotage) Broker(b broker.Broker) broker.Broker {
+	return &saboteur{Broker: b, sabotage: s, held: map[string]broker.Record{}}
+}
 
 // saboteur looks for its victim among what is published: a TicketPrinted, or for Leak an internal event. The first will do; it acts once.
 type saboteur struct {
@@ -45,7 +47,7 @@ type saboteur struct {
 
 	mu   sync.Mutex
 	done bool
-	swap *broker.Record // waits for the next of its key
+	held map[string]broker.Record // by key
 }
 
 // Publish implements [broker.Broker].
@@ -101,18 +103,26 @@ func (s *saboteur) plan(p *plan, i int, r broker.Record) {
 		p.add(-1, r)
 		s.done = true
 	case Order:
-		switch {
-		case s.swap == nil:
-			s.swap = &r
-			p.dropped = append(p.dropped, i) // acknowledged already, so that the next one comes
-		case s.swap.Key == r.Key:
-			p.add(i, r)
-			p.add(-1, *s.swap)
-			s.done = true
-		default:
-			p.add(i, r)
-		}
+		s.reorder(p, i, r)
 	}
+}
+
+// reorder holds back the first message of each key until there is a second of any: then that one goes first, and those of other keys, which
+// nothing has overtaken, go after.
+func (s *saboteur) reorder(p *plan, i int, r broker.Record) {
+	first, ok := s.held[r.Key]
+	if !ok {
+		s.held[r.Key] = r
+		p.dropped = append(p.dropped, i) // acknowledged already, so that more come
+		return
+	}
+	p.add(i, r)
+	p.add(-1, first)
+	delete(s.held, r.Key)
+	for _, other := range s.held {
+		p.add(-1, other)
+	}
+	s.done = true
 }
 
 func (s *saboteur) isVictim(r *broker.Record) bool {
