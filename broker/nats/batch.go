@@ -98,7 +98,7 @@ func (l *lane) sendBatch(ctx context.Context, b *batch) (last uint64, err error)
 			_ = l.sendAhead(l.next) // else it is sent when its turn comes
 		}
 	}
-	ack, err := l.request(ctx, b.entries[len(b.entries)-1].msg)
+	ack, err := l.request(ctx, &b.entries[len(b.entries)-1].msg)
 	return ack.Sequence, err
 }
 
@@ -115,7 +115,7 @@ func (l *lane) sendAhead(b *batch) error {
 			e.msg.Header[headerBatchCommit] = []string{"1"}
 			break
 		}
-		if err := l.b.nc.PublishMsg(e.msg); err != nil {
+		if err := l.b.nc.PublishMsg(&e.msg); err != nil {
 			return sendError(err)
 		}
 	}

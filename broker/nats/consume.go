@@ -155,7 +155,7 @@ func (b *Broker) hold(ctx context.Context, p *partition, each func(context.Conte
 	defer cancel(errGivenBack)
 	defer context.AfterFunc(b.gone, func() { cancel(broker.ErrClosed) })()
 	p.ctx, p.lose = ctx, cancel
-	if err := p.open(); err != nil {
+	if err := p.open(p.stop); err != nil {
 		if ctx.Err() == nil && !p.stopping() {
 			b.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "a partition could not be opened", p.attrs(slog.Any("error", err))...)
 		}
@@ -169,8 +169,8 @@ func (b *Broker) hold(ctx context.Context, p *partition, each func(context.Conte
 	keeper.Wait()
 }
 
-// open makes the partition's consumer and begins to read from it. It tries until that works, the partition is to be given back, or it is lost.
-func (p *partition) open() error {
+// open makes the partition's consumer and begins to read from it. It tries until that works, stop is closed, or the partition is lost.
+func (p *partition) open(stop <-chan struct{}) error {
 	pause := 50 * time.Millisecond
 	for limit := shortTry; ; limit = min(2*limit, longTry) {
 		name, err := p.establish(limit)
@@ -191,7 +191,7 @@ func (p *partition) open() error {
 		select {
 		case <-p.ctx.Done():
 			return context.Cause(p.ctx)
-		case <-p.stop:
+		case <-stop:
 			return err
 		case <-time.After(pause/2 + rand.N(pause)):
 		}
@@ -212,7 +212,7 @@ func (p *partition) establish(limit time.Duration) (name string, err error) {
 		return "", streamError(p.src.topic.name, err)
 	}
 	if p.src.group == "" {
-		cfg := p.config(p.resume(jetstream.SequenceInfo{}, stream.CachedInfo().State.LastSeq))
+		cfg := p.config(p.resume(jetstream.SequenceInfo{}, stream.CachedInfo()))
 		consumer, err := stream.CreateConsumer(ctx, cfg)
 		if err != nil {
 			return "", err
@@ -230,7 +230,7 @@ func (p *partition) establish(limit time.Duration) (name string, err error) {
 		return "", err
 	}
 	p.id.attempt++
-	if _, err := stream.CreateConsumer(ctx, p.config(p.resume(floor, info.State.LastSeq))); err != nil {
+	if _, err := stream.CreateConsumer(ctx, p.config(p.resume(floor, info))); err != nil {
 		return "", err
 	}
 	return p.id.name(p.prefix), p.sweep(ctx, stream)

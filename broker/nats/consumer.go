@@ -77,14 +77,21 @@ func (p *partition) sweep(ctx context.Context, stream jetstream.Stream) error {
 	return nil
 }
 
-// resume is the sequence to begin at, given the predecessor's position and the end of the stream. Zero: there is no position.
-func (p *partition) resume(floor jetstream.SequenceInfo, last uint64) uint64 {
+// resume is the sequence to begin at, given the predecessor's position. Zero: there is no position.
+func (p *partition) resume(floor jetstream.SequenceInfo, stream *jetstream.StreamInfo) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.received > last {
-		p.b.cfg.Log.LogAttrs(p.ctx, slog.LevelError, "the server has lost records that it had delivered", p.attrs(slog.Uint64("received", p.received), slog.Uint64("last", last))...)
-		p.received = last
+	last := stream.State.LastSeq
+	switch {
+	case !p.created.IsZero() && !p.created.Equal(stream.Created):
+		p.b.cfg.Log.LogAttrs(p.ctx, slog.LevelWarn, "a topic was deleted and made again while it was read", p.attrs()...)
+		p.received, p.fetched, p.next = 0, 0, 0
+	case p.received > last:
+		p.b.cfg.Log.LogAttrs(p.ctx, slog.LevelError, "the server has lost records that it had delivered",
+			p.attrs(slog.Uint64("received", p.received), slog.Uint64("last", last))...)
+		p.received, p.fetched = last, min(p.fetched, last)
 	}
+	p.created = stream.Created
 	start := p.next
 	if p.src.group == "" && p.received > 0 {
 		start = p.received + 1
@@ -131,5 +138,6 @@ func (p *partition) nothing(info *jetstream.ConsumerInfo) {
 	defer p.mu.Unlock()
 	if p.src.toEnd && info.NumPending == 0 {
 		p.atEnd = true
+		p.wake(p.arrived)
 	}
 }

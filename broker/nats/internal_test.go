@@ -70,7 +70,7 @@ func records() *rapid.Generator[broker.Record] {
 }
 
 // The way of the message over the wire is that of nats.go: what it writes, it reads.
-func overTheWire(t *rapid.T, msg *natsgo.Msg) *natsgo.Msg {
+func overTheWire(t *rapid.T, msg natsgo.Msg) *natsgo.Msg {
 	var wire bytes.Buffer
 	wire.WriteString("NATS/1.0\r\n")
 	for name, values := range msg.Header {
@@ -113,7 +113,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		r := decode("t", &natsgo.Msg{Header: header})
-		again := decode("t", func() *natsgo.Msg { m, _ := encode(&r); return m }())
+		again := decode("t", func() *natsgo.Msg { m, _ := encode(&r); return &m }())
 		if again.Key != r.Key || again.ID != r.ID || len(again.Headers) != len(r.Headers) {
 			t.Errorf("read %+v, and after writing that %+v", r, again)
 		}

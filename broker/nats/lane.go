@@ -204,7 +204,7 @@ func (l *lane) storeSingly(ctx context.Context, entries []*entry) error {
 	for i, e := range entries {
 		var ack pubAck
 		err := l.persist(ctx, func(ctx context.Context) (err error) {
-			ack, err = l.request(ctx, e.msg)
+			ack, err = l.request(ctx, &e.msg)
 			return err
 		})
 		switch {

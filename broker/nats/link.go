@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	natsgo "github.com/nats-io/nats.go"
 
@@ -15,6 +16,9 @@ type link struct {
 	nc     *natsgo.Conn
 	events chan natsgo.Status
 	done   sync.WaitGroup
+
+	// maxPayload is the server's limit. To ask the connection for it would wait for whoever writes to it.
+	maxPayload atomic.Int64
 
 	mu   sync.Mutex
 	seen linkState
@@ -46,9 +50,10 @@ func (l *link) close() {
 
 // look asks the connection instead of trusting an event, because events are dropped when there are many.
 func (l *link) look() {
+	now := linkState{up: l.nc.IsConnected(), closed: l.nc.IsClosed(), reconnects: l.nc.Stats().Reconnects}
+	l.maxPayload.Store(l.nc.MaxPayload())
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := linkState{up: l.nc.IsConnected(), closed: l.nc.IsClosed(), reconnects: l.nc.Stats().Reconnects}
 	if now != l.seen {
 		l.seen = now
 		close(l.turn)

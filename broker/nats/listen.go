@@ -37,11 +37,11 @@ func (b *Broker) sendLive(r *broker.Record) error {
 		return err
 	}
 	msg, size := encode(r)
-	if err := checkSize(r, size, b.nc.MaxPayload()); err != nil {
+	if err := checkSize(r, size, b.link.maxPayload.Load()); err != nil {
 		return err
 	}
 	msg.Subject = liveSubject(r.Topic)
-	if err := b.nc.PublishMsg(msg); err != nil {
+	if err := b.nc.PublishMsg(&msg); err != nil {
 		return sendError(err)
 	}
 	return nil

@@ -82,6 +82,9 @@ func Open(ctx context.Context, servers string, cfg Config, options ...natsgo.Opt
 		natsgo.ReconnectWait(200 * time.Millisecond),
 		natsgo.ReconnectJitter(100*time.Millisecond, 200*time.Millisecond),
 		natsgo.IgnoreAuthErrorAbort(),
+		// A server that does not answer any more is noticed within seconds, not minutes.
+		natsgo.PingInterval(5 * time.Second),
+		natsgo.FlusherTimeout(10 * time.Second),
 	}, options...)
 	nc, err := natsgo.Connect(servers, options...)
 	if err != nil {

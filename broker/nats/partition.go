@@ -47,6 +47,7 @@ type partition struct {
 	unsettled []uint64
 	base      uint64
 	acked     time.Time
+	created   time.Time // when the stream was made that all these numbers are of
 	ackTimer  *time.Timer
 	atEnd     bool
 	closed    bool
@@ -264,12 +265,8 @@ func (p *partition) keep() {
 			continue
 		}
 		p.detach()
-		if err := p.open(); err != nil {
-			if p.ctx.Err() == nil && !p.stopping() {
-				p.lose(err)
-			}
-			p.detach()
-			return
+		if err := p.open(nil); err != nil {
+			return // it is lost, or was given back
 		}
 	}
 }

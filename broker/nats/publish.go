@@ -16,7 +16,7 @@ type entry struct {
 	index  int
 	done   func(int, broker.Receipt, error)
 
-	msg  *natsgo.Msg
+	msg  natsgo.Msg
 	size int
 	// identified says that the message has an ID of its own, so that the server knows it if it comes again.
 	identified bool
@@ -45,7 +45,7 @@ func (b *Broker) Publish(ctx context.Context, records []broker.Record, done func
 			b.enqueue(topic, ready)
 			topic, ready = e.record.Topic, ready[len(ready):]
 		}
-		if err := e.prepare(b.nc.MaxPayload()); err != nil {
+		if err := e.prepare(b.link.maxPayload.Load()); err != nil {
 			e.end(broker.Receipt{}, err)
 			continue
 		}
