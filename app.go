@@ -45,6 +45,8 @@ type App struct {
 	source string
 	ready  chan struct{}
 	late   chan error
+	// ensured are the topics of Forward that are known to exist.
+	ensured sync.Map
 
 	mu      sync.Mutex
 	modules []*Module // in the order of AddModule; the first is the service itself

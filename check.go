@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -46,9 +47,9 @@ func joinProblems(problems []Problem, severity Severity) error {
 // Problems is what [App.Check] finds, with what is only doubtful.
 func (a *App) Problems(ctx context.Context) []Problem {
 	a.mu.Lock()
-	c := &checker{app: a, modules: slices.Clone(a.modules), known: make(map[string]known, len(a.cores))}
-	for id, k := range a.cores {
-		c.known[id] = *k
+	c := &checker{app: a, modules: slices.Clone(a.modules)}
+	for _, id := range slices.Sorted(maps.Keys(a.cores)) {
+		c.known = append(c.known, *a.cores[id])
 	}
 	a.mu.Unlock()
 	c.config()
@@ -69,7 +70,7 @@ func (a *App) Problems(ctx context.Context) []Problem {
 type checker struct {
 	app      *App
 	modules  []*Module
-	known    map[string]known
+	known    []known // sorted by identity
 	problems []Problem
 }
 
@@ -98,7 +99,8 @@ func (c *checker) config() {
 
 // definitions reports the mistakes in each definition, and identities that were defined twice.
 func (c *checker) definitions() {
-	for id, k := range c.known {
+	for _, k := range c.known {
+		id := k.full.def.identity()
 		var first *core
 		for _, core := range k.cores {
 			for _, err := range core.errs {

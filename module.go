@@ -115,6 +115,9 @@ func (m *Module) Outbox(tx store.Native) *Outbox { return &Outbox{m, tx} }
 // Forward publishes a message that was received, unchanged, to another topic: same id, type, source and key. It is no new event, so the module
 // need not emit it. Topics that do not exist are made.
 func (m *Module) Forward(ctx context.Context, topic string, messages ...Message) error {
+	if err := m.app.ensureTopic(ctx, topic); err != nil {
+		return err
+	}
 	records := make([]broker.Record, len(messages))
 	for i := range messages {
 		r, err := encodeMessage(&messages[i], topic)
@@ -157,7 +160,7 @@ func (m *Module) records(ctx context.Context, messages []Message, how way) ([]br
 		if how == live { // nobody forwards live messages
 			topic = to.read
 		}
-		if err := checkHeaders(&msg); err != nil {
+		if err = checkHeaders(&msg); err != nil {
 			return nil, err
 		}
 		if records[i], err = encodeMessage(&msg, topic); err != nil {

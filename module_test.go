@@ -282,3 +282,38 @@ func TestListenersOfAQueueShare(t *testing.T) {
 		}
 	})
 }
+
+func TestForwardMakesTheTopicAndKeepsTheMessage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		app := newApp(t)
+		app.Emits(placed)
+		var got inbox[tidings.Message]
+		app.Subscribe(tidings.Subscription{Name: "copy"}, tidings.On(placed, func(ctx context.Context, _ order) error {
+			m, _ := tidings.MessageFrom(ctx)
+			return app.Forward(ctx, "copies", m)
+		}))
+		app.Subscribe(tidings.Subscription{Name: "read", Topics: []string{"copies"}}, tidings.On(tidings.Any(), func(ctx context.Context, _ tidings.Raw) error {
+			m, _ := tidings.MessageFrom(ctx)
+			got.add(m)
+			return nil
+		}))
+		stop := run(t, app)
+		defer stop()
+		m := placed.New(order{"a", 1})
+		m.Extensions = []tidings.Header{{Name: "tenant", Value: "eu"}}
+		m.Headers = []tidings.Header{{Name: "X-Request", Value: "7"}}
+		m.TraceState, m.DataSchema = "k=v", "https://example.com/order.json"
+		if err := app.Direct().Publish(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+		if all := got.all(); len(all) != 1 || all[0].ID != m.ID || all[0].Key != "a" || len(all[0].Extensions) != 1 || len(all[0].Headers) != 1 ||
+			all[0].TraceState != "k=v" || all[0].DataSchema != m.DataSchema {
+			t.Errorf("got %+v", all)
+		}
+		if err := app.Forward(t.Context(), "no spaces", m); err == nil {
+			t.Error("forwarded to an impossible topic")
+		}
+	})
+}

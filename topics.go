@@ -119,6 +119,21 @@ func (a *App) Topics(ctx context.Context) ([]broker.TopicState, error) {
 	return states, nil
 }
 
+// ensureTopic makes a topic that no definition names, if it is missing.
+func (a *App) ensureTopic(ctx context.Context, name string) error {
+	if _, ok := a.ensured.Load(name); ok {
+		return nil
+	}
+	if err := checkTopic(name); err != nil {
+		return fmt.Errorf("tidings: forward: %w", err)
+	}
+	if _, err := a.cfg.Broker.Topics(ctx, broker.Apply, *a.topic(name)); err != nil {
+		return fmt.Errorf("tidings: provision topic %s: %w", name, err)
+	}
+	a.ensured.Store(name, true)
+	return nil
+}
+
 // provision makes the topics that are missing. Differences in those that exist are errors, since order or retention would not be what the
 // app was told.
 func (a *App) provision(ctx context.Context) error {

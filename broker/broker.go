@@ -160,7 +160,8 @@ type Reader struct {
 	Topics []string
 	// From is where a group that has no position yet begins, and where a reader without a group begins. Zero: the earliest record.
 	From Start
-	// ToEnd makes Fetch return io.EOF at what was the end of the partition when Consume began. Only without a group.
+	// ToEnd makes Fetch return io.EOF at what was the end of the partition when Consume began, and Consume return nil when every
+	// partition has been read so far. Only without a group.
 	ToEnd bool
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -25,7 +26,7 @@ type endpoint struct {
 func endpointFile(dir string) string { return filepath.Join(dir, "endpoint.json") }
 
 func writeEndpoint(dir string, e endpoint) error {
-	b, err := json.Marshal(e) //nolint:gosec // the token is meant to be in this file, which only its owner can read
+	b, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("embedded: encode the endpoint: %w", err)
 	}
@@ -57,7 +58,7 @@ func Attach(ctx context.Context, dir string) (*natsgo.Conn, error) {
 		return nil, fmt.Errorf("embedded: attach to %s: %w", dir, err)
 	}
 	var e endpoint
-	if err := json.Unmarshal(b, &e); err != nil {
+	if err = json.Unmarshal(b, &e); err != nil {
 		return nil, fmt.Errorf("embedded: attach to %s: read the endpoint: %w", dir, err)
 	}
 	options := []natsgo.Option{natsgo.Token(e.Token), natsgo.Name("tidings attached")}
@@ -79,8 +80,18 @@ func (l serverLog) line(level slog.Level, format string, args []any) {
 }
 
 func (l serverLog) Noticef(format string, args ...any) { l.line(slog.LevelDebug, format, args) }
-func (l serverLog) Warnf(format string, args ...any)   { l.line(slog.LevelWarn, format, args) }
-func (l serverLog) Fatalf(format string, args ...any)  { l.line(slog.LevelError, format, args) }
-func (l serverLog) Errorf(format string, args ...any)  { l.line(slog.LevelError, format, args) }
-func (l serverLog) Debugf(format string, args ...any)  { l.line(slog.LevelDebug, format, args) }
-func (l serverLog) Tracef(format string, args ...any)  { l.line(slog.LevelDebug, format, args) }
+
+// Warnf lowers what the server says of consumers that a crash has left half made or half deleted: nobody has been told of them, and
+// their names are never used again.
+func (l serverLog) Warnf(format string, args ...any) {
+	level := slog.LevelWarn
+	if strings.Contains(format, "Missing consumer") {
+		level = slog.LevelDebug
+	}
+	l.line(level, format, args)
+}
+
+func (l serverLog) Fatalf(format string, args ...any) { l.line(slog.LevelError, format, args) }
+func (l serverLog) Errorf(format string, args ...any) { l.line(slog.LevelError, format, args) }
+func (l serverLog) Debugf(format string, args ...any) { l.line(slog.LevelDebug, format, args) }
+func (l serverLog) Tracef(format string, args ...any) { l.line(slog.LevelDebug, format, args) }

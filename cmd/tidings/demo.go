@@ -44,7 +44,7 @@ anything was lost, doubled or out of order, or if a line of the input was bad.`,
   tidings demo --bookings 5000 -o json
   tidings demo --data ./data --bookings 100000     (run it again after a crash: it makes what is missing)
   echo '{"show":"hamlet","customer":"Ada","seats":2}' | tidings demo --input -`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
 				return err

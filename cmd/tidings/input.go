@@ -101,8 +101,7 @@ func (i *input) book(ctx context.Context, l line) error {
 		return nil
 	}
 	_, err = i.run.platform.Book(ctx, request)
-	var invalid *tickets.Invalid
-	if errors.As(err, &invalid) {
+	if _, ok := errors.AsType[*tickets.Invalid](err); ok {
 		i.bad(l, err)
 		return nil
 	}

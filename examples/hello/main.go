@@ -43,8 +43,9 @@ func run(ctx context.Context, dir string) error {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, "data"); err != nil {
+	err := run(ctx, "data")
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

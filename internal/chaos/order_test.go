@@ -54,7 +54,7 @@ func playReplicas(t *testing.T, mode string) brokertest.Verdict {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Close() //nolint:errcheck // the test ends
+	defer b.Close()
 	app, event := build(b, service)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -137,7 +137,7 @@ func newReferee(t *testing.T) *referee {
 }
 
 func (r *referee) serve(conn net.Conn) {
-	defer conn.Close() //nolint:errcheck // the replica is gone
+	defer conn.Close()
 	lines := bufio.NewScanner(conn)
 	for lines.Scan() {
 		key, number, _ := strings.Cut(lines.Text(), " ")

@@ -45,7 +45,7 @@ func replica(url, service, referee string, unordered bool) error {
 	if err != nil {
 		return err
 	}
-	defer b.Close() //nolint:errcheck // the process ends
+	defer b.Close()
 	calls := make(chan call)
 	for range 16 {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", referee)

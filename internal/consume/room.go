@@ -76,7 +76,7 @@ func (c *Consumer) awaitNudge(ctx context.Context, p *partition) error {
 		return nil
 	case <-p.stop:
 		cancel()
-		<-heard
+		<-heard //nolint:errcheck // the stop says enough
 		return io.EOF
 	case err := <-heard:
 		if ctx.Err() != nil {

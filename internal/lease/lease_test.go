@@ -18,6 +18,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// pass lets virtual time pass.
+func pass(d time.Duration) { <-time.After(d) }
+
 var errCut = errors.New("cut off")
 
 // cell is a register in memory.
@@ -158,11 +161,11 @@ type joined struct {
 	done   chan struct{}
 }
 
-func join(t *testing.T, w *witness, c *cell, member string, names []string, drain time.Duration) joined {
+func (w *witness) join(t *testing.T, c *cell, member string, names int, drain time.Duration) joined {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	j := joined{link: &link{cell: c, delay: time.Millisecond}, cancel: cancel, done: make(chan struct{})}
-	cfg := lease.Config{Member: member, Names: names, Log: slog.New(slog.DiscardHandler)}
+	cfg := lease.Config{Member: member, Names: eight[:names], Log: slog.New(slog.DiscardHandler)}
 	go func() {
 		defer close(j.done)
 		if err := lease.Run(ctx, j.link, cfg, w.work(member, drain)); err != nil {
@@ -193,17 +196,17 @@ var eight = []string{"0", "1", "2", "3", "4", "5", "6", "7"}
 func TestMembersShareEvenlyAsTheyComeAndGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c := newWitness(), &cell{}
-		a := join(t, w, c, "a", eight, 100*time.Millisecond)
-		time.Sleep(100 * time.Millisecond)
+		a := w.join(t, c, "a", 8, 100*time.Millisecond)
+		pass(100 * time.Millisecond)
 		w.check(t, "map[a:8]")
-		b := join(t, w, c, "b", eight, 100*time.Millisecond)
-		time.Sleep(2 * time.Second)
+		b := w.join(t, c, "b", 8, 100*time.Millisecond)
+		pass(2 * time.Second)
 		w.check(t, "map[a:4 b:4]")
-		d := join(t, w, c, "d", eight, 100*time.Millisecond)
-		time.Sleep(2 * time.Second)
+		d := w.join(t, c, "d", 8, 100*time.Millisecond)
+		pass(2 * time.Second)
 		w.check(t, "map[a:3 b:3 d:2]")
 		a.leave()
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		w.check(t, "map[b:4 d:4]")
 		b.leave()
 		d.leave()
@@ -217,11 +220,11 @@ func TestMembersShareEvenlyAsTheyComeAndGo(t *testing.T) {
 func TestNothingMovesWithoutNeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c := newWitness(), &cell{}
-		join(t, w, c, "a", eight[:5], 0)
-		join(t, w, c, "b", eight[:5], 0)
-		time.Sleep(5 * time.Second)
+		w.join(t, c, "a", 5, 0)
+		w.join(t, c, "b", 5, 0)
+		pass(5 * time.Second)
 		before := w.epochs()
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		if after := w.epochs(); after != before {
 			t.Errorf("epochs were %s and are %s", before, after)
 		}
@@ -231,19 +234,19 @@ func TestNothingMovesWithoutNeed(t *testing.T) {
 func TestADrainingOwnerKeepsItsLeaseForAsLongAsItTakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c := newWitness(), &cell{}
-		a := join(t, w, c, "a", eight[:2], 5*time.Minute)
-		time.Sleep(time.Second)
-		join(t, w, c, "b", eight[:2], 0)
-		time.Sleep(4 * time.Minute)
+		a := w.join(t, c, "a", 2, 5*time.Minute)
+		pass(time.Second)
+		w.join(t, c, "b", 2, 0)
+		pass(4 * time.Minute)
 		w.check(t, "map[a:2]")
-		time.Sleep(62 * time.Second)
+		pass(62 * time.Second)
 		w.check(t, "map[a:1 b:1]")
 		began := time.Now()
 		go a.leave()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.check(t, "map[a:1 b:1]")
 		<-a.done
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.check(t, "map[b:2]")
 		if took := time.Since(began); took < 5*time.Minute {
 			t.Errorf("the drain was cut short after %v", took)
@@ -254,15 +257,15 @@ func TestADrainingOwnerKeepsItsLeaseForAsLongAsItTakes(t *testing.T) {
 func TestALostMemberIsReplacedAfterTheTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c := newWitness(), &cell{}
-		a := join(t, w, c, "a", eight, 0)
-		join(t, w, c, "b", eight, 0)
-		time.Sleep(5 * time.Second)
+		a := w.join(t, c, "a", 8, 0)
+		w.join(t, c, "b", 8, 0)
+		pass(5 * time.Second)
 		w.check(t, "map[a:4 b:4]")
 		a.set(true, false, 0)
-		time.Sleep(12 * time.Second)
+		pass(12 * time.Second)
 		w.check(t, "map[b:8]")
 		a.set(false, false, 0)
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		w.check(t, "map[a:4 b:4]")
 	})
 }
@@ -276,10 +279,10 @@ func TestALostAnswerCostsAnEpochAndNothingElse(t *testing.T) {
 		go func() {
 			done <- lease.Run(ctx, l, lease.Config{Names: eight, Log: slog.New(slog.DiscardHandler)}, w.work("a", 0))
 		}()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.check(t, "map[]")
 		l.set(false, false, 0)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.check(t, "map[a:8]")
 		cancel()
 		if err := <-done; err != nil {
@@ -294,7 +297,7 @@ func TestACallThatReturnsGivesItsNameBackAndIsNotCalledInALoop(t *testing.T) {
 		defer cancel()
 		calls := 0
 		err := lease.Run(ctx, &link{cell: &cell{}}, lease.Config{Names: []string{"x"}}, func(_ context.Context, l lease.Lease) {
-			if calls++; l.Epoch != uint64(calls) { //nolint:gosec // a small count
+			if calls++; l.Epoch != uint64(calls) {
 				t.Errorf("call %d has epoch %d", calls, l.Epoch)
 			}
 		})
@@ -307,12 +310,12 @@ func TestACallThatReturnsGivesItsNameBackAndIsNotCalledInALoop(t *testing.T) {
 func TestTheEndOfRunsContextReachesStopAtOnceEvenIfTheRegisterHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c := newWitness(), &cell{}
-		a := join(t, w, c, "a", eight, 0)
-		time.Sleep(time.Second)
+		a := w.join(t, c, "a", 8, 0)
+		pass(time.Second)
 		a.set(false, false, time.Hour)
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		a.cancel()
-		time.Sleep(time.Nanosecond)
+		pass(time.Nanosecond)
 		w.check(t, "map[]")
 		<-a.done
 	})

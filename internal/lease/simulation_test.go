@@ -19,7 +19,7 @@ import (
 type event struct {
 	After  time.Duration
 	Member int
-	What   int // see simulate
+	What   int // see live
 	Delay  time.Duration
 }
 
@@ -35,62 +35,81 @@ func events() *rapid.Generator[[]event] {
 	}), 1, 25)
 }
 
-// simulate lets four members live through the events, then lets all of them be well and tells what went wrong.
-func simulate(t *testing.T, script []event, patience time.Duration) (faults []string) {
-	synctest.Test(t, func(t *testing.T) {
-		w, c := newWitness(), &cell{}
-		links := make([]*link, 4)
-		cancels := make([]context.CancelFunc, 4)
-		var running sync.WaitGroup
-		start := func(i int) {
-			var ctx context.Context
-			ctx, cancels[i] = context.WithCancel(t.Context())
-			cfg := lease.Config{Names: eight[:7], Log: slog.New(slog.DiscardHandler)}
-			work := w.work(fmt.Sprint("member ", i), 300*time.Millisecond)
-			running.Go(func() {
-				if err := lease.RunImpatiently(ctx, links[i], cfg, patience, work); err != nil {
-					t.Error(err)
-				}
-			})
+// group is four members that live through a script.
+type group struct {
+	t        *testing.T
+	w        *witness
+	patience time.Duration
+	links    [4]*link
+	cancels  [4]context.CancelFunc
+	running  sync.WaitGroup
+}
+
+func (g *group) start(i int) {
+	var ctx context.Context
+	ctx, g.cancels[i] = context.WithCancel(g.t.Context())
+	cfg := lease.Config{Names: eight[:7], Log: slog.New(slog.DiscardHandler)}
+	work := g.w.work(fmt.Sprint("member ", i), 300*time.Millisecond)
+	g.running.Go(func() {
+		if err := lease.RunImpatiently(ctx, g.links[i], cfg, g.patience, work); err != nil {
+			g.t.Error(err)
 		}
-		for i := range links {
-			links[i] = &link{cell: c}
-			start(i)
+	})
+}
+
+func (g *group) live(e event) {
+	pass(e.After)
+	switch l := g.links[e.Member]; e.What {
+	case 0: // well
+		l.set(false, false, 0)
+	case 1: // cut off
+		l.set(true, false, 0)
+	case 2: // slow
+		l.set(false, false, e.Delay)
+	case 3: // swaps work, and their answers are lost
+		l.set(false, true, e.Delay/10)
+	case 4: // a restart: the new one is there before the old one has drained
+		g.cancels[e.Member]()
+		g.start(e.Member)
+	}
+}
+
+// settle lets everybody be well, and complains if the names are not divided after a while.
+func (g *group) settle() {
+	for _, l := range g.links {
+		l.set(false, false, time.Millisecond)
+	}
+	pass(25 * time.Second)
+	shares, sum := g.w.shares()
+	if sum != 7 {
+		g.w.faults = append(g.w.faults, fmt.Sprintf("only %d names of 7 have an owner at last: %v", sum, shares))
+	}
+	for member, n := range shares {
+		if n > 2 {
+			g.w.faults = append(g.w.faults, fmt.Sprintf("%s has %d names of 7 at last", member, n))
+		}
+	}
+}
+
+// simulate runs a script with members that wait so long before they take from others, and tells what went wrong.
+func simulate(t *testing.T, script []event, patience time.Duration) (faults []string) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		g := &group{t: t, w: newWitness(), patience: patience}
+		c := &cell{}
+		for i := range g.links {
+			g.links[i] = &link{cell: c}
+			g.start(i)
 		}
 		for _, e := range script {
-			time.Sleep(e.After)
-			switch e.What {
-			case 0:
-				links[e.Member].set(false, false, 0)
-			case 1:
-				links[e.Member].set(true, false, 0)
-			case 2:
-				links[e.Member].set(false, false, e.Delay)
-			case 3:
-				links[e.Member].set(false, true, e.Delay/10)
-			case 4: // a restart: the new one is there before the old one has drained
-				cancels[e.Member]()
-				start(e.Member)
-			}
+			g.live(e)
 		}
-		for i := range links {
-			links[i].set(false, false, time.Millisecond)
-		}
-		time.Sleep(25 * time.Second)
-		shares, sum := w.shares()
-		if sum != 7 {
-			w.faults = append(w.faults, fmt.Sprintf("only %d names of 7 have an owner at last: %v", sum, shares))
-		}
-		for member, n := range shares {
-			if n > 2 {
-				w.faults = append(w.faults, fmt.Sprintf("%s has %d names of 7 at last", member, n))
-			}
-		}
-		for _, cancel := range cancels {
+		g.settle()
+		for _, cancel := range g.cancels {
 			cancel()
 		}
-		running.Wait()
-		faults = w.faults
+		g.running.Wait()
+		faults = g.w.faults
 	})
 	return faults
 }
