@@ -1,0 +1,304 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tidings-go/tidings/broker"
+)
+
+// liveSuffix makes the name of the topic for live records.
+const liveSuffix = ".live"
+
+// Names of topic configurations.
+const (
+	cleanupPolicy = "cleanup.policy"
+	retentionTime = "retention.ms"
+)
+
+// Topics implements [broker.Broker]. Apply makes missing topics, each with a topic for its live records. A topic that exists is never changed: partitions, retention,
+// replication and a cleanup policy that would remove events are compared with what is wanted, and reported.
+func (b *Broker) Topics(ctx context.Context, op broker.Op, want ...broker.Topic) ([]broker.TopicState, error) {
+	end, err := b.begin()
+	if err != nil {
+		return nil, fmt.Errorf("kafka: topics: %w", err)
+	}
+	defer end()
+	if len(want) == 0 {
+		return nil, nil
+	}
+	for i := range want {
+		if err = checkName("topic", want[i].Name); err != nil {
+			return nil, fmt.Errorf("kafka: topics: %w", err)
+		}
+	}
+	a := admin{b: b, cl: kadm.NewClient(b.cl)}
+	if op == broker.Apply {
+		if err = a.apply(ctx, want); err != nil {
+			return nil, fmt.Errorf("kafka: topics: %w", err)
+		}
+	}
+	states, err := a.inspect(ctx, want)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: topics: %w", err)
+	}
+	return states, nil
+}
+
+// admin looks at topics and makes them.
+type admin struct {
+	b  *Broker
+	cl *kadm.Client
+}
+
+// apply makes those topics that are ours and missing, and waits until they can be used.
+func (a *admin) apply(ctx context.Context, want []broker.Topic) error {
+	var ours []broker.Topic
+	var names []string
+	for _, w := range want {
+		if w.External {
+			continue
+		}
+		ours = append(ours, w)
+		names = append(names, w.Name, w.Name+liveSuffix)
+	}
+	if len(ours) == 0 {
+		return nil
+	}
+	found, err := describe(ctx, a.b.cl, names...)
+	if err != nil {
+		return err
+	}
+	for i, w := range ours {
+		partitions := w.Partitions
+		if main := found[2*i]; !main.missing {
+			partitions = len(main.leaders)
+		} else if err = a.create(ctx, w); err != nil {
+			return err
+		}
+		if found[2*i+1].missing {
+			if err = a.createLive(ctx, w.Name+liveSuffix, partitions); err != nil {
+				return err
+			}
+		}
+	}
+	_, err = describeKnown(ctx, a.b.cl, names...)
+	return err
+}
+
+func (a *admin) create(ctx context.Context, w broker.Topic) error {
+	if w.Retention <= 0 {
+		w.Retention = a.b.cfg.Retention
+	}
+	configs := map[string]*string{
+		cleanupPolicy: new("delete"),
+		retentionTime: new(millis(w.Retention)),
+		// A delivery's time is the broker's: who publishes may have a wrong clock, and retention would go by it.
+		"message.timestamp.type": new("LogAppendTime"),
+	}
+	if a.b.cfg.Replication >= 3 {
+		configs["min.insync.replicas"] = new("2")
+	}
+	return a.make(ctx, w.Name, w.Partitions, configs)
+}
+
+// createLive makes a topic for live records. Segments are short, so that retention can remove them soon.
+func (a *admin) createLive(ctx context.Context, name string, partitions int) error {
+	return a.make(ctx, name, partitions, map[string]*string{
+		cleanupPolicy: new("delete"),
+		retentionTime: new(millis(liveRetention)),
+		"segment.ms":  new(millis(liveRetention)),
+	})
+}
+
+func (a *admin) make(ctx context.Context, name string, partitions int, configs map[string]*string) error {
+	if partitions == 0 {
+		partitions = a.b.cfg.Partitions
+	}
+	replication := -1
+	if a.b.cfg.Replication > 0 {
+		replication = a.b.cfg.Replication
+	}
+	resp, err := a.cl.CreateTopic(ctx, int32(partitions), int16(replication), configs, name)
+	switch {
+	case err == nil, errors.Is(err, kerr.TopicAlreadyExists): // Another replica was faster.
+		return nil
+	case resp.ErrMessage != "":
+		return fmt.Errorf("create %s with %d partitions: %w: %s", name, partitions, explain(err), resp.ErrMessage)
+	default:
+		return fmt.Errorf("create %s with %d partitions: %w", name, partitions, explain(err))
+	}
+}
+
+// inspect describes wanted topics as they are.
+func (a *admin) inspect(ctx context.Context, want []broker.Topic) ([]broker.TopicState, error) {
+	names := make([]string, len(want))
+	for i := range want {
+		names[i] = want[i].Name
+	}
+	found, err := describe(ctx, a.b.cl, names...)
+	if err != nil {
+		return nil, err
+	}
+	var existing []string
+	for i := range found {
+		if !found[i].missing {
+			existing = append(existing, found[i].name)
+		}
+	}
+	about := facts{}
+	if len(existing) > 0 {
+		if about, err = a.facts(ctx, existing, want); err != nil {
+			return nil, err
+		}
+	}
+	states := make([]broker.TopicState, len(want))
+	for i := range want {
+		if found[i].missing {
+			states[i] = broker.TopicState{Topic: want[i], Missing: true}
+			continue
+		}
+		states[i] = about.state(&want[i], &found[i], a.b.cfg.Replication)
+	}
+	return states, nil
+}
+
+// facts are what is known of topics that exist.
+type facts struct {
+	configs    map[string]map[string]string
+	start, end kadm.ListedOffsets
+	committed  map[string]kadm.OffsetResponses // by group
+}
+
+func (a *admin) facts(ctx context.Context, names []string, want []broker.Topic) (facts, error) {
+	var f facts
+	var err error
+	if f.configs, err = topicConfigs(ctx, a.b.cl, names...); err != nil {
+		return f, err
+	}
+	if f.start, err = offsets(a.cl.ListStartOffsets(ctx, names...)); err != nil {
+		return f, fmt.Errorf("find where topics begin: %w", err)
+	}
+	if f.end, err = offsets(a.cl.ListEndOffsets(ctx, names...)); err != nil {
+		return f, fmt.Errorf("find where topics end: %w", err)
+	}
+	f.committed = make(map[string]kadm.OffsetResponses)
+	for i := range want {
+		for _, group := range want[i].Groups {
+			if _, ok := f.committed[group]; ok {
+				continue
+			}
+			committed, err := a.cl.FetchOffsets(ctx, group)
+			if err == nil {
+				err = committed.Error()
+			}
+			if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+				return f, fmt.Errorf("ask for the position of group %s: %w", group, explain(err))
+			}
+			f.committed[group] = committed
+		}
+	}
+	return f, nil
+}
+
+// offsets is what was listed, if all of it was.
+func offsets(listed kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
+	if err == nil {
+		err = listed.Error()
+	}
+	return listed, explain(err)
+}
+
+// state compares a topic as it is with what is wanted.
+func (f *facts) state(want *broker.Topic, found *description, replication int) broker.TopicState {
+	s := broker.TopicState{Topic: *want}
+	s.Partitions = len(found.leaders)
+	if want.Partitions > 0 && want.Partitions != s.Partitions {
+		s.Diff = append(s.Diff, fmt.Sprintf("partitions: expected %d, found %d", want.Partitions, s.Partitions))
+	}
+	configs := f.configs[want.Name]
+	s.Retention = retention(configs[retentionTime])
+	if want.Retention > 0 && want.Retention != s.Retention {
+		s.Diff = append(s.Diff, fmt.Sprintf("retention: expected %s, found %s", want.Retention, shown(s.Retention)))
+	}
+	if want.External {
+		replication = 0 // The rest is the owner's business.
+	} else if policy := configs[cleanupPolicy]; policy != "" && policy != "delete" {
+		s.Diff = append(s.Diff, fmt.Sprintf("cleanup policy: expected delete, found %s, which removes events", policy))
+	}
+	if replication > 0 && found.replicas > 0 && replication != found.replicas {
+		s.Diff = append(s.Diff, fmt.Sprintf("replication: expected %d, found %d", replication, found.replicas))
+	}
+	s.Messages = f.behind(want.Name, nil)
+	for _, group := range want.Groups {
+		if s.Lag == nil {
+			s.Lag = make(map[string]uint64, len(want.Groups))
+		}
+		s.Lag[group] = f.behind(want.Name, f.committed[group])
+	}
+	return s
+}
+
+// behind counts the records of a topic from what a group has committed on.
+func (f *facts) behind(topic string, committed kadm.OffsetResponses) uint64 {
+	var n int64
+	for partition, end := range f.end[topic] {
+		from := f.start[topic][partition].Offset
+		if c, ok := committed.Lookup(topic, partition); ok {
+			from = max(from, c.At)
+		}
+		n += max(0, end.Offset-from)
+	}
+	return uint64(n)
+}
+
+// topicConfigs reads the configurations of topics.
+func topicConfigs(ctx context.Context, cl *kgo.Client, names ...string) (map[string]map[string]string, error) {
+	resources, err := kadm.NewClient(cl).DescribeTopicConfigs(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration of topics: %w", explain(err))
+	}
+	all := make(map[string]map[string]string, len(resources))
+	for _, r := range resources {
+		if r.Err != nil {
+			return nil, fmt.Errorf("read the configuration of %s: %w", r.Name, explain(r.Err))
+		}
+		values := make(map[string]string, len(r.Configs))
+		for _, c := range r.Configs {
+			values[c.Key] = c.MaybeValue()
+		}
+		all[r.Name] = values
+	}
+	return all, nil
+}
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// retention reads retention.ms. Unlimited is as long as a duration can be.
+func retention(ms string) time.Duration {
+	n, err := strconv.ParseInt(ms, 10, 64)
+	switch {
+	case err != nil:
+		return 0
+	case n < 0 || n > forever.Milliseconds():
+		return forever
+	default:
+		return time.Duration(n) * time.Millisecond
+	}
+}
+
+const forever = time.Duration(1<<63 - 1)
+
+func shown(d time.Duration) string {
+	if d == forever {
+		return "unlimited"
+	}
+	return d.String()
+}
