@@ -86,7 +86,7 @@ func identify(entries []*entry) {
 // until that last message comes, but the server has work while the answer travels.
 func (l *lane) sendBatch(ctx context.Context, b *batch) (last uint64, err error) {
 	if b.id == "" {
-		if err := l.sendAhead(b); err != nil {
+		if err = l.sendAhead(b); err != nil {
 			return 0, err
 		}
 	}
@@ -142,7 +142,7 @@ func (l *lane) request(ctx context.Context, msg *natsgo.Msg) (pubAck, error) {
 		return pubAck{}, sendError(err)
 	}
 	var ack pubAck
-	if err := json.Unmarshal(reply.Data, &ack); err != nil {
+	if err = json.Unmarshal(reply.Data, &ack); err != nil {
 		return pubAck{}, fmt.Errorf("the server's answer %.100q can't be read: %w", reply.Data, err)
 	}
 	if ack.Error == nil {

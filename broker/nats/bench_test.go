@@ -20,6 +20,7 @@ import (
 // Compare their msg/s.
 
 func modes(b *testing.B, run func(b *testing.B, s *natsServer)) {
+	b.Helper()
 	for _, always := range []bool{true, false} {
 		b.Run(fmt.Sprintf("syncAlways=%v", always), func(b *testing.B) {
 			run(b, startServer(b, func(o *server.Options) { o.SyncAlways = always }))
@@ -29,47 +30,34 @@ func modes(b *testing.B, run func(b *testing.B, s *natsServer)) {
 
 func BenchmarkEndToEnd(b *testing.B) {
 	modes(b, func(b *testing.B, s *natsServer) {
+		b.Helper()
 		publisher, reader := open(b, s.url(), nats.Config{}), open(b, s.url(), nats.Config{})
-		if _, err := publisher.Topics(b.Context(), broker.Apply, broker.Topic{Name: "bench"}); err != nil {
-			b.Fatal(err)
-		}
+		apply(b, publisher, broker.Topic{Name: "bench"})
 		ctx, cancel := context.WithCancel(b.Context())
 		defer cancel()
-		var read atomic.Int64
-		all, ended := make(chan struct{}), make(chan error, 1)
+		var read counter
+		all, ended := read.reaches(b.N), make(chan error, 1)
 		go func() {
-			ended <- reader.Consume(ctx, broker.Reader{Group: "g", Topics: []string{"bench"}}, func(ctx context.Context, p broker.Partition) {
-				for {
-					deliveries, err := p.Fetch(ctx, 256, 1<<20)
-					if err != nil {
-						return
-					}
-					if err := p.Settle(ctx, broker.Settlement{Next: deliveries[len(deliveries)-1].Sequence + 1}); err != nil {
-						return
-					}
-					if n := int64(len(deliveries)); read.Add(n) == int64(b.N) {
-						close(all)
-					}
-				}
-			})
+			ended <- reader.Consume(ctx, broker.Reader{Group: "g", Topics: []string{"bench"}}, read.all)
 		}()
-		const perCall = 100
 		value := make([]byte, 256)
 		b.ReportAllocs()
 		b.ResetTimer()
 		var stored sync.WaitGroup
 		stored.Add(b.N)
+		done := func(_ int, _ broker.Receipt, err error) {
+			if err != nil {
+				b.Error(err)
+			}
+			stored.Done()
+		}
+		const perCall = 100
 		for from := 0; from < b.N; from += perCall {
 			records := make([]broker.Record, min(perCall, b.N-from))
 			for i := range records {
 				records[i] = broker.Record{Topic: "bench", Key: fmt.Sprint("key", i), ID: fmt.Sprint(from + i), Value: value, Headers: benchHeaders()}
 			}
-			publisher.Publish(ctx, records, func(_ int, _ broker.Receipt, err error) {
-				if err != nil {
-					b.Error(err)
-				}
-				stored.Done()
-			})
+			publisher.Publish(ctx, records, done)
 		}
 		stored.Wait()
 		<-all
@@ -80,6 +68,37 @@ func BenchmarkEndToEnd(b *testing.B) {
 			b.Error(err)
 		}
 	})
+}
+
+// counter counts what is read.
+type counter struct {
+	read, want int64
+	done       chan struct{}
+}
+
+func (c *counter) reaches(n int) <-chan struct{} {
+	c.want, c.done = int64(n), make(chan struct{})
+	return c.done
+}
+
+func (c *counter) add(n int) {
+	if atomic.AddInt64(&c.read, int64(n)) == c.want {
+		close(c.done)
+	}
+}
+
+// all reads a partition and settles everything.
+func (c *counter) all(ctx context.Context, p broker.Partition) {
+	for {
+		deliveries, err := p.Fetch(ctx, 256, 1<<20)
+		if err != nil {
+			return
+		}
+		if err := p.Settle(ctx, broker.Settlement{Next: deliveries[len(deliveries)-1].Sequence + 1}); err != nil {
+			return
+		}
+		c.add(len(deliveries))
+	}
 }
 
 func benchHeaders() []broker.Header {
@@ -94,23 +113,20 @@ func benchHeaders() []broker.Header {
 
 func BenchmarkRawJetStream(b *testing.B) {
 	modes(b, func(b *testing.B, s *natsServer) {
+		b.Helper()
 		js := raw(b, s)
-		stream, err := js.CreateStream(b.Context(), jetstream.StreamConfig{Name: "raw", Subjects: []string{"raw.*"}, AllowAtomicPublish: true})
-		if err != nil {
+		if _, err := js.CreateStream(b.Context(), jetstream.StreamConfig{Name: "raw", Subjects: []string{"raw.*"}}); err != nil {
 			b.Fatal(err)
 		}
-		_ = stream
 		consumer, err := raw(b, s).CreateConsumer(b.Context(), "raw", jetstream.ConsumerConfig{Durable: "g", AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: -1})
 		if err != nil {
 			b.Fatal(err)
 		}
-		var read atomic.Int64
-		all := make(chan struct{})
+		var read counter
+		all := read.reaches(b.N)
 		consuming, err := consumer.Consume(func(m jetstream.Msg) {
 			_ = m.Ack()
-			if read.Add(1) == int64(b.N) {
-				close(all)
-			}
+			read.add(1)
 		}, jetstream.PullMaxMessages(1000))
 		if err != nil {
 			b.Fatal(err)
@@ -136,16 +152,16 @@ func BenchmarkRawJetStream(b *testing.B) {
 	})
 }
 
-func raw(t testing.TB, s *natsServer) jetstream.JetStream {
-	t.Helper()
+func raw(tb testing.TB, s *natsServer) jetstream.JetStream {
+	tb.Helper()
 	nc, err := natsgo.Connect(s.url())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(nc.Close)
+	tb.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return js
 }

@@ -36,7 +36,7 @@ func fixture(url func() string) brokertest.Fixture {
 	return brokertest.Fixture{
 		Open: func(tb testing.TB) (broker.Broker, func()) {
 			tb.Helper()
-			b, err := nats.Open(tb.Context(), url(), nats.Config{LeaseTTL: 6 * time.Second, PublishTimeout: 15 * time.Second, Log: slog.New(slog.NewTextHandler(tb.Output(), nil))})
+			b, err := nats.Open(tb.Context(), url(), nats.Config{LeaseTTL: 6 * time.Second, PublishTimeout: 8 * time.Second, Log: slog.New(slog.NewTextHandler(tb.Output(), nil))})
 			if err != nil {
 				tb.Fatal(err)
 			}

@@ -26,7 +26,7 @@ func (b *Broker) Consume(ctx context.Context, r broker.Reader, each func(context
 		return err
 	}
 	defer end()
-	if err := checkReader(r); err != nil {
+	if err = checkReader(r); err != nil {
 		return fmt.Errorf("nats: consume: %w", err)
 	}
 	sources, err := b.sources(ctx, r)
@@ -202,7 +202,7 @@ func (p *partition) open(stop <-chan struct{}) error {
 // establish makes the consumer that the partition is read from, at the group's position, and deletes those before it. In that
 // order: whoever dies in between leaves a position behind, and two consumers are no harm, because each is read only by who made it.
 func (p *partition) establish(limit time.Duration) (name string, err error) {
-	if err := p.b.link.wait(p.ctx); err != nil {
+	if err = p.b.link.wait(p.ctx); err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, limit)
@@ -212,13 +212,7 @@ func (p *partition) establish(limit time.Duration) (name string, err error) {
 		return "", streamError(p.src.topic.name, err)
 	}
 	if p.src.group == "" {
-		cfg := p.config(p.resume(jetstream.SequenceInfo{}, stream.CachedInfo()))
-		consumer, err := stream.CreateConsumer(ctx, cfg)
-		if err != nil {
-			return "", err
-		}
-		p.nothing(consumer.CachedInfo())
-		return consumer.CachedInfo().Name, nil
+		return p.establishAlone(ctx, stream)
 	}
 	floor, err := p.predecessor(ctx, stream)
 	if err != nil {
@@ -230,8 +224,18 @@ func (p *partition) establish(limit time.Duration) (name string, err error) {
 		return "", err
 	}
 	p.id.attempt++
-	if _, err := stream.CreateConsumer(ctx, p.config(p.resume(floor, info))); err != nil {
+	if _, err = stream.CreateConsumer(ctx, p.config(p.resume(floor, info))); err != nil {
 		return "", err
 	}
 	return p.id.name(p.prefix), p.sweep(ctx, stream)
+}
+
+// establishAlone makes a consumer of which the server keeps nothing.
+func (p *partition) establishAlone(ctx context.Context, stream jetstream.Stream) (name string, err error) {
+	consumer, err := stream.CreateConsumer(ctx, p.config(p.resume(jetstream.SequenceInfo{}, stream.CachedInfo())))
+	if err != nil {
+		return "", err
+	}
+	p.nothing(consumer.CachedInfo())
+	return consumer.CachedInfo().Name, nil
 }

@@ -231,7 +231,7 @@ func parsePlace(reply string) (place, bool) {
 		}
 		numbers[i], rest = n, rest[:dot]
 	}
-	return place{acks: rest, stream: numbers[1], consumer: numbers[2], time: int64(numbers[3]), pending: numbers[4]}, true //nolint:gosec // 63 bits
+	return place{acks: rest, stream: numbers[1], consumer: numbers[2], time: int64(numbers[3]), pending: numbers[4]}, true
 }
 
 // ackSubject is where the message with those numbers is acknowledged. Time and pending are not looked at.

@@ -93,8 +93,8 @@ func TestRecordsArriveAsTheyWere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sent := records().Draw(t, "record")
 		msg, size := encode(&sent)
-		if real := msg.Size(); size < real || size > real+300 {
-			t.Fatalf("the size is told as %d and is %d", size, real)
+		if exact := msg.Size(); size < exact || size > exact+300 {
+			t.Fatalf("the size is told as %d and is %d", size, exact)
 		}
 		got := decode("t", overTheWire(t, msg))
 		slices.SortFunc(sent.Headers, func(a, b broker.Header) int { return strings.Compare(a.Name, b.Name) })

@@ -118,7 +118,7 @@ func (l *lane) fail(entries []*entry, err error) {
 func (l *lane) confirm(entries []*entry, last uint64) {
 	first := last + 1 - uint64(len(entries))
 	l.b.finish(entries, func(i int) (broker.Receipt, error) {
-		return broker.Receipt{Topic: l.topic, Partition: entries[i].partition, Sequence: first + uint64(i)}, nil //nolint:gosec // small
+		return broker.Receipt{Topic: l.topic, Partition: entries[i].partition, Sequence: first + uint64(i)}, nil
 	})
 }
 
@@ -215,7 +215,7 @@ func (l *lane) storeSingly(ctx context.Context, entries []*entry) error {
 			l.fail(entries[i:], err)
 			return err
 		case ack.Duplicate && isMark(e): // so the server has all of them
-			l.confirm(entries[i:], ack.Sequence+uint64(len(entries)-i-1)) //nolint:gosec // small
+			l.confirm(entries[i:], ack.Sequence+uint64(len(entries)-i-1))
 			return nil
 		}
 		l.confirm(entries[i:i+1], ack.Sequence)

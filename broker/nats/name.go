@@ -85,5 +85,5 @@ func parseConsumer(prefix, name string) (consumerID, bool) {
 func partitionOf(key string, partitions int) int {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(key))
-	return int(h.Sum32() % uint32(partitions)) //nolint:gosec // both are small and positive
+	return int(h.Sum32() % uint32(partitions))
 }

@@ -75,7 +75,7 @@ func (p *partition) attrs(more ...slog.Attr) []slog.Attr {
 func (p *partition) Fetch(ctx context.Context, limit, maxBytes int) ([]broker.Delivery, error) {
 	for {
 		switch {
-		case p.ctx.Err() != nil:
+		case p.ctx.Err() != nil, p.b.gone.Err() != nil:
 			return nil, p.lost()
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
@@ -108,7 +108,11 @@ func (p *partition) stopping() bool {
 }
 
 func (p *partition) lost() error {
-	return fmt.Errorf("nats: partition %d of %s: %w", p.src.partition, p.src.topic.name, context.Cause(p.ctx))
+	cause := context.Cause(p.ctx)
+	if cause == nil {
+		cause = broker.ErrClosed // is about to be the cause
+	}
+	return fmt.Errorf("nats: partition %d of %s: %w", p.src.partition, p.src.topic.name, cause)
 }
 
 // take removes messages from the queue, and asks the server for more when it runs low.
@@ -197,7 +201,7 @@ func (p *partition) ackSubject() string {
 	if n == 0 {
 		return ""
 	}
-	p.base += uint64(n) //nolint:gosec // not negative
+	p.base += uint64(n)
 	last := p.unsettled[n-1]
 	p.unsettled = p.unsettled[n:]
 	p.feed.lastAck = p.feed.ackSubject(last, p.base-1)

@@ -51,11 +51,11 @@ type process struct {
 	cmd  *exec.Cmd
 }
 
-func startProcess(t testing.TB) *process {
-	t.Helper()
-	p := &process{t: t, port: testenv.FreePort(t), dir: t.TempDir()}
+func startProcess(tb testing.TB) *process {
+	tb.Helper()
+	p := &process{t: tb, port: testenv.FreePort(tb), dir: tb.TempDir()}
 	p.start()
-	t.Cleanup(p.kill)
+	tb.Cleanup(p.kill)
 	return p
 }
 
@@ -71,7 +71,7 @@ func (p *process) start() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if err := p.cmd.Start(); err != nil {
+	if err = p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')

@@ -19,22 +19,22 @@ type proxy struct {
 	done  sync.WaitGroup
 }
 
-func startProxy(t testing.TB, server string) *proxy {
-	t.Helper()
+func startProxy(tb testing.TB, server string) *proxy {
+	tb.Helper()
 	u, err := url.Parse(server)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	p := &proxy{listener: listener, target: u.Host}
 	p.done.Go(p.run)
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = listener.Close()
-		p.up.set(false)
-		p.down.set(false)
+		p.up.open()
+		p.down.open()
 		p.cut()
 		p.done.Wait()
 	})
@@ -84,12 +84,16 @@ type valve struct {
 	shut chan struct{} // nil: open; closed when it opens again
 }
 
-func (v *valve) set(shut bool) {
+func (v *valve) close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if shut && v.shut == nil {
-		v.shut = make(chan struct{})
-	} else if !shut && v.shut != nil {
+	v.shut = make(chan struct{})
+}
+
+func (v *valve) open() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.shut != nil {
 		close(v.shut)
 		v.shut = nil
 	}

@@ -19,10 +19,10 @@ import (
 	"github.com/tidings-go/tidings/internal/testenv"
 )
 
-func apply(t testing.TB, b broker.Broker, topics ...broker.Topic) {
-	t.Helper()
-	if _, err := b.Topics(t.Context(), broker.Apply, topics...); err != nil {
-		t.Fatal(err)
+func apply(tb testing.TB, b broker.Broker, topics ...broker.Topic) {
+	tb.Helper()
+	if _, err := b.Topics(tb.Context(), broker.Apply, topics...); err != nil {
+		tb.Fatal(err)
 	}
 }
 
@@ -33,44 +33,49 @@ type outcome struct {
 	done     sync.WaitGroup
 }
 
-func publish(t testing.TB, b broker.Broker, records ...broker.Record) *outcome {
-	t.Helper()
+func publish(tb testing.TB, b broker.Broker, records ...broker.Record) *outcome {
+	tb.Helper()
 	o := &outcome{receipts: make([]broker.Receipt, len(records)), errs: make([]error, len(records))}
 	o.done.Add(len(records))
-	b.Publish(t.Context(), records, func(i int, r broker.Receipt, err error) {
+	b.Publish(tb.Context(), records, func(i int, r broker.Receipt, err error) {
 		defer o.done.Done()
 		o.receipts[i], o.errs[i] = r, err
 	})
 	return o
 }
 
-func (o *outcome) mustBeStored(t testing.TB) *outcome {
-	t.Helper()
+func (o *outcome) mustBeStored(tb testing.TB) *outcome {
+	tb.Helper()
 	o.done.Wait()
 	if err := errors.Join(o.errs...); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return o
 }
 
-// numbers are records of one key whose values are the numbers from to to, with IDs or without.
-func numbers(topic string, from, to int, identified bool) []broker.Record {
+// numbers are records of one key whose values are the numbers from to to.
+func numbers(topic string, from, to int) []broker.Record {
+	records := anonymous(topic, from, to)
+	for i := range records {
+		records[i].ID = fmt.Sprint("id", from+i)
+	}
+	return records
+}
+
+// anonymous are numbers without IDs.
+func anonymous(topic string, from, to int) []broker.Record {
 	var records []broker.Record
 	for i := from; i <= to; i++ {
-		r := broker.Record{Topic: topic, Key: "key", Value: fmt.Append(nil, i)}
-		if identified {
-			r.ID = fmt.Sprint("id", i)
-		}
-		records = append(records, r)
+		records = append(records, broker.Record{Topic: topic, Key: "key", Value: fmt.Append(nil, i)})
 	}
 	return records
 }
 
 // stored is what a topic holds, read to the end.
-func stored(t testing.TB, b broker.Broker, topic string) (values []string) {
-	t.Helper()
+func stored(tb testing.TB, b broker.Broker, topic string) (values []string) {
+	tb.Helper()
 	var mu sync.Mutex
-	err := b.Consume(t.Context(), broker.Reader{Topics: []string{topic}, ToEnd: true}, func(ctx context.Context, p broker.Partition) {
+	err := b.Consume(tb.Context(), broker.Reader{Topics: []string{topic}, ToEnd: true}, func(ctx context.Context, p broker.Partition) {
 		for {
 			deliveries, err := p.Fetch(ctx, 100, 1<<20)
 			if err != nil {
@@ -84,19 +89,19 @@ func stored(t testing.TB, b broker.Broker, topic string) (values []string) {
 		}
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return values
 }
 
-func wantNumbers(t testing.TB, got []string, from, to int) {
-	t.Helper()
+func wantNumbers(tb testing.TB, got []string, to int) {
+	tb.Helper()
 	var want []string
-	for i := from; i <= to; i++ {
+	for i := 1; i <= to; i++ {
 		want = append(want, fmt.Sprint(i))
 	}
 	if !slices.Equal(got, want) {
-		t.Fatalf("the topic should hold the numbers from %d to %d once and in order, it holds %q", from, to, got)
+		tb.Fatalf("the topic should hold the numbers from 1 to %d once and in order, it holds %q", to, got)
 	}
 }
 
@@ -114,7 +119,7 @@ func TestWhatWasPublishedBeforeIsNotStoredAgain(t *testing.T) {
 			end := 0
 			places := map[string]uint64{}
 			for _, call := range calls {
-				records := numbers(topic, call[0], call[1], true)
+				records := numbers(topic, call[0], call[1])
 				o := publish(t, b, records...).mustBeStored(t)
 				for i, r := range o.receipts {
 					value := string(records[i].Value)
@@ -125,7 +130,7 @@ func TestWhatWasPublishedBeforeIsNotStoredAgain(t *testing.T) {
 				}
 				end = max(end, call[1])
 			}
-			wantNumbers(t, stored(t, b, topic), 1, end)
+			wantNumbers(t, stored(t, b, topic), end)
 		})
 	}
 }
@@ -134,7 +139,7 @@ func TestTwoRecordsOfOneCallWithOneID(t *testing.T) {
 	s := startServer(t)
 	b := open(t, s.url(), nats.Config{})
 	apply(t, b, broker.Topic{Name: "t", Partitions: 1})
-	records := numbers("t", 1, 6, true)
+	records := numbers("t", 1, 6)
 	records[3].ID = records[1].ID
 	publish(t, b, records...).mustBeStored(t)
 	if got := stored(t, b, "t"); !slices.Equal(got, []string{"1", "2", "3", "5", "6"}) {
@@ -146,43 +151,42 @@ func TestTwoRecordsOfOneCallWithOneID(t *testing.T) {
 // records have no IDs.
 func TestLostAnswersStoreNothingTwice(t *testing.T) {
 	s := startServer(t)
-	for _, identified := range []bool{true, false} {
-		t.Run(fmt.Sprint("identified=", identified), func(t *testing.T) {
-			topic := fmt.Sprint("t", identified)
+	for topic, records := range map[string]func(string, int, int) []broker.Record{"with-IDs": numbers, "without-IDs": anonymous} {
+		t.Run(topic, func(t *testing.T) {
 			direct := open(t, s.url(), nats.Config{})
 			apply(t, direct, broker.Topic{Name: topic, Partitions: 1})
 			p := startProxy(t, s.url())
 			b := open(t, p.url(), nats.Config{})
-			publish(t, b, numbers(topic, 1, 1, identified)...).mustBeStored(t)
+			publish(t, b, records(topic, 1, 1)...).mustBeStored(t)
 
-			p.down.set(true)
-			first := publish(t, b, numbers(topic, 2, 300, identified)...)
+			p.down.close()
+			first := publish(t, b, records(topic, 2, 300)...)
 			testenv.Eventually(t, 10*time.Second, func() error {
 				if n := messages(t, direct, topic); n < 300 {
 					return fmt.Errorf("the server has %d records", n)
 				}
 				return nil
 			})
-			second := publish(t, b, numbers(topic, 301, 400, identified)...)
+			second := publish(t, b, records(topic, 301, 400)...)
 			p.cut()
-			p.down.set(false)
+			p.down.open()
 			first.mustBeStored(t)
 			second.mustBeStored(t)
 			for i, r := range first.receipts {
-				if r.Sequence != uint64(i+2) { //nolint:gosec // small
+				if r.Sequence != uint64(i+2) {
 					t.Fatalf("record %d is said to be at %d", i+2, r.Sequence)
 				}
 			}
-			wantNumbers(t, stored(t, direct, topic), 1, 400)
+			wantNumbers(t, stored(t, direct, topic), 400)
 		})
 	}
 }
 
-func messages(t testing.TB, b broker.Broker, topic string) uint64 {
-	t.Helper()
-	states, err := b.Topics(t.Context(), broker.Inspect, broker.Topic{Name: topic})
+func messages(tb testing.TB, b broker.Broker, topic string) uint64 {
+	tb.Helper()
+	states, err := b.Topics(tb.Context(), broker.Inspect, broker.Topic{Name: topic})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return states[0].Messages
 }
@@ -194,12 +198,12 @@ func TestWhatGatheredBehindAFailureFailsToo(t *testing.T) {
 	apply(t, direct, broker.Topic{Name: "t", Partitions: 1})
 	p := startProxy(t, s.url())
 	b := open(t, p.url(), nats.Config{PublishTimeout: 1500 * time.Millisecond, DuplicateWindow: time.Minute})
-	publish(t, b, numbers("t", 1, 1, true)...).mustBeStored(t)
+	publish(t, b, numbers("t", 1, 1)...).mustBeStored(t)
 
-	p.up.set(true)
+	p.up.close()
 	began := time.Now()
-	first := publish(t, b, numbers("t", 2, 3, true)...)
-	second := publish(t, b, numbers("t", 4, 2500, true)...)
+	first := publish(t, b, numbers("t", 2, 3)...)
+	second := publish(t, b, numbers("t", 4, 2500)...)
 	first.done.Wait()
 	second.done.Wait()
 	if took := time.Since(began); took > 10*time.Second {
@@ -210,29 +214,29 @@ func TestWhatGatheredBehindAFailureFailsToo(t *testing.T) {
 			t.Fatalf("a record that was never answered for ends with %v", err)
 		}
 	}
-	p.up.set(false)
-	publish(t, b, numbers("t", 2, 2500, true)...).mustBeStored(t)
-	wantNumbers(t, stored(t, direct, "t"), 1, 2500)
+	p.up.open()
+	publish(t, b, numbers("t", 2, 2500)...).mustBeStored(t)
+	wantNumbers(t, stored(t, direct, "t"), 2500)
 }
 
 func TestAServerWithSmallerBatches(t *testing.T) {
 	s := startServer(t, func(o *server.Options) { o.JetStreamLimits.MaxBatchSize = 70 })
 	b := open(t, s.url(), nats.Config{})
 	apply(t, b, broker.Topic{Name: "t", Partitions: 1})
-	publish(t, b, numbers("t", 1, 1500, false)...).mustBeStored(t)
-	publish(t, b, numbers("t", 1501, 1700, true)...).mustBeStored(t)
-	wantNumbers(t, stored(t, b, "t"), 1, 1700)
+	publish(t, b, anonymous("t", 1, 1500)...).mustBeStored(t)
+	publish(t, b, numbers("t", 1501, 1700)...).mustBeStored(t)
+	wantNumbers(t, stored(t, b, "t"), 1700)
 }
 
 func TestATopicThatIsDeletedMeanwhileIsUnknown(t *testing.T) {
 	s := startServer(t)
 	b := open(t, s.url(), nats.Config{})
 	apply(t, b, broker.Topic{Name: "t", Partitions: 1})
-	publish(t, b, numbers("t", 1, 10, true)...).mustBeStored(t)
+	publish(t, b, numbers("t", 1, 10)...).mustBeStored(t)
 	if err := raw(t, s).DeleteStream(t.Context(), "tidings_t"); err != nil {
 		t.Fatal(err)
 	}
-	o := publish(t, b, numbers("t", 11, 20, true)...)
+	o := publish(t, b, numbers("t", 11, 20)...)
 	o.done.Wait()
 	for _, err := range o.errs {
 		if !errors.Is(err, broker.ErrUnknownTopic) || !strings.Contains(err.Error(), "broker.Apply") {
@@ -240,7 +244,7 @@ func TestATopicThatIsDeletedMeanwhileIsUnknown(t *testing.T) {
 		}
 	}
 	apply(t, b, broker.Topic{Name: "t", Partitions: 3})
-	publish(t, b, numbers("t", 1, 10, true)...).mustBeStored(t)
+	publish(t, b, numbers("t", 1, 10)...).mustBeStored(t)
 }
 
 func TestStreamsOfOthersAreNotTouched(t *testing.T) {
@@ -253,7 +257,7 @@ func TestStreamsOfOthersAreNotTouched(t *testing.T) {
 	if err != nil || len(states[0].Diff) != 1 || !strings.Contains(states[0].Diff[0], "not made by tidings") {
 		t.Errorf("somebody else's stream is described as %+v, %v", states, err)
 	}
-	o := publish(t, b, numbers("t", 1, 2, true)...)
+	o := publish(t, b, numbers("t", 1, 2)...)
 	o.done.Wait()
 	if err := o.errs[0]; err == nil || !strings.Contains(err.Error(), "not made by tidings") {
 		t.Errorf("publishing to somebody else's stream gives %v", err)

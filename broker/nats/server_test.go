@@ -39,17 +39,17 @@ type natsServer struct {
 	now  *server.Server
 }
 
-func startServer(t testing.TB, change ...func(*server.Options)) *natsServer {
-	t.Helper()
-	s := &natsServer{t: t, opts: server.Options{
-		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true, NoLog: true, NoSigs: true, MaxPayload: 1 << 20,
+func startServer(tb testing.TB, change ...func(*server.Options)) *natsServer {
+	tb.Helper()
+	s := &natsServer{t: tb, opts: server.Options{
+		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: tb.TempDir(), SyncAlways: true, NoLog: true, NoSigs: true, MaxPayload: 1 << 20,
 	}}
 	for _, c := range change {
 		c(&s.opts)
 	}
 	s.start()
 	s.opts.Port = s.now.Addr().(*net.TCPAddr).Port
-	t.Cleanup(s.stop)
+	tb.Cleanup(s.stop)
 	return s
 }
 
@@ -80,18 +80,18 @@ func (s *natsServer) restart() {
 func (s *natsServer) url() string { return s.now.ClientURL() }
 
 // open returns a broker on the server, which is closed at the end of the test.
-func open(t testing.TB, url string, cfg nats.Config) *nats.Broker {
-	t.Helper()
+func open(tb testing.TB, url string, cfg nats.Config) *nats.Broker {
+	tb.Helper()
 	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+		cfg.Log = slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	}
-	b, err := nats.Open(t.Context(), url, cfg)
+	b, err := nats.Open(tb.Context(), url, cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := b.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return b

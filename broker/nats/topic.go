@@ -214,7 +214,7 @@ func (b *Broker) lag(ctx context.Context, t *topic, groups []string, held map[st
 			prefix, newest, open := consumerPrefix(group, partition), consumerID{}, held[subject]
 			for _, info := range consumers {
 				if id, ok := parseConsumer(prefix, info.Name); ok && !id.before(newest) {
-					newest, open = id, info.NumPending+uint64(max(info.NumAckPending, 0)) //nolint:gosec // not negative
+					newest, open = id, info.NumPending+uint64(max(info.NumAckPending, 0))
 				}
 			}
 			lag[group] += open
