@@ -1,0 +1,56 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+
+	"github.com/tidings-go/tidings/broker/memory"
+)
+
+// inProcess compares the memory broker with a plain Go channel that does the same JSON work.
+func inProcess() comparison {
+	return comparison{title: "in process", n: 200_000, measures: []measure{
+		{"Go channel with JSON", channel},
+		{"tidings on the memory broker", memoryBroker},
+	}}
+}
+
+func channel(_ context.Context, n int) error {
+	ch := make(chan []byte, 1024)
+	var done sync.WaitGroup
+	var failed error
+	done.Go(func() {
+		for data := range ch {
+			var c cart
+			if err := json.Unmarshal(data, &c); err != nil {
+				failed = err
+			}
+		}
+	})
+	for i := range n {
+		data, err := json.Marshal(newCart(i))
+		if err != nil {
+			return err
+		}
+		ch <- data
+	}
+	close(ch)
+	done.Wait()
+	return failed
+}
+
+func memoryBroker(ctx context.Context, n int) error {
+	b := memory.New(memory.Config{})
+	defer b.Close() //nolint:errcheck // it has nothing to lose
+	s, err := newService(ctx, b, "bench")
+	if err != nil {
+		return err
+	}
+	if err := s.exchange(ctx, n); err != nil {
+		return err
+	}
+	return s.stop()
+}
