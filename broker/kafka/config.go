@@ -175,6 +175,9 @@ func (c Config) options(seeds []string) ([]kgo.Opt, error) {
 	return options, nil
 }
 
+// String leaves out the password.
+func (s SASL) String() string { return s.Mechanism + " " + s.User }
+
 func (s SASL) mechanism() (sasl.Mechanism, error) {
 	switch s.Mechanism {
 	case "":

@@ -23,17 +23,28 @@ func ownID(r *broker.Record) bool {
 	return id != r.ID || len(r.Headers) > 0 && r.Headers[len(r.Headers)-1].Name == idHeader
 }
 
-// toDelivery translates what was read. One string holds the texts of the record, so that it costs one allocation.
-func toDelivery(r *kgo.Record) broker.Delivery {
-	texts := text(r)
-	d := broker.Delivery{Partition: int(r.Partition), Sequence: sequence(r.Offset), Time: r.Timestamp}
-	d.Topic = r.Topic
-	d.Value = slices.Clip(r.Value)
-	d.Key, texts = texts[:len(r.Key)], texts[len(r.Key):]
-	if len(r.Headers) == 0 {
-		return d
+// toDeliveries translates what was read, without the marks of transactions. The texts of all records are one string and their headers one
+// slice, so that a record costs next to no allocation of its own; their values share the memory of what was read anyway.
+func toDeliveries(records []*kgo.Record) []broker.Delivery {
+	texts, headers := texts(records)
+	deliveries := make([]broker.Delivery, 0, len(records))
+	for _, r := range records {
+		if r.Attrs.IsControl() {
+			continue
+		}
+		var d broker.Delivery
+		d.Topic, d.Partition, d.Sequence, d.Time = r.Topic, int(r.Partition), sequence(r.Offset), r.Timestamp
+		d.Value = slices.Clip(r.Value)
+		d.Key, texts = texts[:len(r.Key)], texts[len(r.Key):]
+		texts, headers = readHeaders(&d, r, texts, headers)
+		deliveries = append(deliveries, d)
 	}
-	d.Headers = make([]broker.Header, 0, len(r.Headers))
+	return deliveries
+}
+
+// readHeaders translates the headers of one record, and returns what is left for the others.
+func readHeaders(d *broker.Delivery, r *kgo.Record, texts string, headers []broker.Header) (string, []broker.Header) {
+	n := 0
 	identified := false
 	for i := range r.Headers {
 		h := &r.Headers[i]
@@ -43,28 +54,43 @@ func toDelivery(r *kgo.Record) broker.Delivery {
 			d.ID = value
 			break
 		}
-		name, value := cloudevents.Kafka.FromWire(h.Key, value)
-		if name == ceID && !identified {
+		headers[n].Name, headers[n].Value = cloudevents.Kafka.FromWire(h.Key, value)
+		if !identified && headers[n].Name == ceID {
 			d.ID, identified = value, true
 		}
-		d.Headers = append(d.Headers, broker.Header{Name: name, Value: value})
+		n++
 	}
-	return d
+	if n > 0 {
+		d.Headers = slices.Clip(headers[:n])
+	}
+	return texts, headers[n:]
 }
 
-// text is the key and all header values, one after the other.
-func text(r *kgo.Record) string {
-	n := len(r.Key)
-	for i := range r.Headers {
-		n += len(r.Headers[i].Value)
+// texts returns all keys and header values, one after the other, and room for all headers.
+func texts(records []*kgo.Record) (string, []broker.Header) {
+	size, count := 0, 0
+	for _, r := range records {
+		if r.Attrs.IsControl() {
+			continue
+		}
+		size += len(r.Key)
+		count += len(r.Headers)
+		for i := range r.Headers {
+			size += len(r.Headers[i].Value)
+		}
 	}
 	var b strings.Builder
-	b.Grow(n)
-	b.Write(r.Key)
-	for i := range r.Headers {
-		b.Write(r.Headers[i].Value)
+	b.Grow(size)
+	for _, r := range records {
+		if r.Attrs.IsControl() {
+			continue
+		}
+		b.Write(r.Key)
+		for i := range r.Headers {
+			b.Write(r.Headers[i].Value)
+		}
 	}
-	return b.String()
+	return b.String(), make([]broker.Header, count)
 }
 
 // sequence is the number that an offset has outside of this package. Offsets begin at 0, which means "nothing" there.

@@ -83,6 +83,10 @@ func Open(ctx context.Context, seeds []string, cfg Config, options ...kgo.Opt) (
 	if err != nil {
 		return nil, err
 	}
+	compressor, err := cfg.compressor()
+	if err != nil {
+		return nil, err
+	}
 	b := &Broker{cfg: cfg, options: append(common, options...), seeds: strings.Join(seeds, ",")}
 	if b.cl, err = kgo.NewClient(b.options...); err != nil {
 		return nil, fmt.Errorf("kafka: open %s: %w", b.seeds, err)
@@ -91,10 +95,7 @@ func Open(ctx context.Context, seeds []string, cfg Config, options ...kgo.Opt) (
 		b.cl.Close()
 		return nil, err
 	}
-	if b.producer, err = newProducer(cfg, b.cl, b.seeds); err != nil {
-		b.cl.Close()
-		return nil, err
-	}
+	b.producer = newProducer(b, compressor)
 	b.live = &liveSender{b: b, known: map[string]bool{}}
 	b.gone, b.leave = context.WithCancel(context.WithoutCancel(ctx))
 	return b, nil

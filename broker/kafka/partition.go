@@ -162,16 +162,6 @@ func (p *partition) close(why error) (ended bool) {
 	return p.ended
 }
 
-func toDeliveries(records []*kgo.Record) []broker.Delivery {
-	deliveries := make([]broker.Delivery, 0, len(records))
-	for _, r := range records {
-		if !r.Attrs.IsControl() {
-			deliveries = append(deliveries, toDelivery(r))
-		}
-	}
-	return deliveries
-}
-
 // recordSize is about what a record occupies.
 func recordSize(r *kgo.Record) int {
 	n := len(r.Key) + len(r.Value)

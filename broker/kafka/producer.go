@@ -42,18 +42,14 @@ type producer struct {
 	introducing    sync.Mutex
 }
 
-func newProducer(cfg Config, cl *kgo.Client, seeds string) (*producer, error) {
-	compressor, err := cfg.compressor()
-	if err != nil {
-		return nil, err
-	}
+func newProducer(b *Broker, compressor kgo.Compressor) *producer {
 	p := &producer{
-		cfg: cfg, cl: cl, seeds: seeds, code: encoder{compressor: compressor},
+		cfg: b.cfg, cl: b.cl, seeds: b.seeds, code: encoder{compressor: compressor},
 		topics: map[string]*topic{}, senders: map[int32]*sender{}, room: make(chan struct{}), identity: -1,
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.working.Go(p.watch)
-	return p, nil
+	return p
 }
 
 // close waits until everything accepted is stored or has failed, which takes at most the publish timeout.
