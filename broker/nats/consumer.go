@@ -100,7 +100,8 @@ func (p *partition) resume(floor jetstream.SequenceInfo, stream *jetstream.Strea
 		start = floor.Stream + 1
 	}
 	// A position behind the end would skip what is published next.
-	return min(start, last+1)
+	p.begin = min(start, last+1)
+	return p.begin
 }
 
 func (p *partition) config(start uint64) jetstream.ConsumerConfig {

@@ -30,6 +30,7 @@ type feed struct {
 	large  bool   // the next message is larger than what a request usually allows
 
 	last    uint64 // number of the last message of this consumer
+	stream  uint64 // sequence of that message
 	claimed uint64 // number that the server said it had sent at its last heartbeat
 	heard   bool   // since the last look
 	missed  int    // looks without
@@ -50,7 +51,9 @@ func (p *partition) attach(consumer string) error {
 	f.sub = sub
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	f.stream = max(p.begin, 1) - 1
 	p.feed, p.unsettled, p.base = f, nil, 1
+	p.wake(p.arrived)
 	p.pull()
 	return nil
 }
@@ -88,7 +91,7 @@ func (p *partition) receive(f *feed, msg *natsgo.Msg) {
 	if f.acks == "" {
 		f.acks = at.acks
 	}
-	f.last = at.consumer
+	f.last, f.stream = at.consumer, at.stream
 	f.wanted = max(0, f.wanted-1)
 	p.accept(message{msg: msg, place: at})
 	p.pull()
@@ -103,6 +106,9 @@ func (p *partition) accept(m message) {
 	if sequence <= p.received {
 		if sequence < p.next {
 			p.acknowledgeSoon()
+		}
+		if sequence == p.received {
+			p.wake(p.arrived)
 		}
 		return
 	}
@@ -147,7 +153,7 @@ func (p *partition) notice(msg *natsgo.Msg) {
 // pull asks for more if the queue is half empty and nothing is on its way.
 func (p *partition) pull() {
 	f := p.feed
-	if f == nil || f.wanted > 0 || p.closed || p.atEnd || p.stopping() ||
+	if f == nil || f.wanted > 0 || p.closed || p.atEnd || p.stopping() && p.caughtUp() ||
 		len(p.queue) > p.b.cfg.PrefetchRecords/2 || p.queued > p.b.cfg.PrefetchBytes/2 || f.large && len(p.queue) > 0 {
 		return
 	}

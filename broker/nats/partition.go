@@ -18,6 +18,9 @@ import (
 // errGivenBack is why the context of a partition ends when its call has returned.
 var errGivenBack = errors.New("the partition was given back")
 
+// catchUpTime is for how long a partition that is given back waits for a server that does not answer.
+const catchUpTime = 5 * time.Second
+
 // partition is one partition while this process owns it. Whatever disturbs the flow of messages (a lost connection, a gap, a
 // new leader) is answered in one way: a new consumer, from the position that was settled, and what was received before is skipped.
 type partition struct {
@@ -46,6 +49,7 @@ type partition struct {
 	// the first of them was its message number base.
 	unsettled []uint64
 	base      uint64
+	begin     uint64 // where the current consumer begins; zero: the server chose
 	acked     time.Time
 	created   time.Time // when the stream was made that all these numbers are of
 	ackTimer  *time.Timer
@@ -210,6 +214,7 @@ func (p *partition) ackSubject() string {
 
 // giveBack ends the partition's work in good order: the position is confirmed by the server before the next owner reads it.
 func (p *partition) giveBack() {
+	p.catchUp()
 	p.mu.Lock()
 	p.closed = true
 	if p.ackTimer != nil {
@@ -219,9 +224,9 @@ func (p *partition) giveBack() {
 	if subject == "" && p.feed != nil {
 		subject = p.feed.lastAck
 	}
-	f := p.feed
+	f, behind := p.feed, !p.caughtUp()
 	p.mu.Unlock()
-	if p.ctx.Err() == nil && subject != "" {
+	if p.ctx.Err() == nil && (behind || subject != "") {
 		if err := p.confirm(subject); err != nil && p.ctx.Err() == nil {
 			p.b.cfg.Log.LogAttrs(p.ctx, slog.LevelInfo, "the last position of a partition was not confirmed, some records may come again",
 				p.attrs(slog.Any("error", err))...)
@@ -232,8 +237,37 @@ func (p *partition) giveBack() {
 	}
 }
 
+// catchUp waits, for a while, until the partition's consumer is as far as the one before it was when it was disturbed.
+func (p *partition) catchUp() {
+	patience := time.NewTimer(catchUpTime)
+	defer patience.Stop()
+	for {
+		p.mu.Lock()
+		done := p.caughtUp()
+		p.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-p.arrived:
+		case <-p.ctx.Done():
+			return
+		case <-patience.C:
+			return
+		}
+	}
+}
+
+// caughtUp reports whether everything that is settled can be acknowledged: the consumer has delivered it, or began behind it.
+func (p *partition) caughtUp() bool {
+	return p.src.group == "" || p.next == 0 || p.feed != nil && p.feed.stream >= p.received
+}
+
 // confirm acknowledges and waits for the answer. To acknowledge the same again changes nothing and is answered too.
 func (p *partition) confirm(subject string) (err error) {
+	if subject == "" {
+		return errors.New("the server could not be asked in time")
+	}
 	for range 3 {
 		ctx, cancel := context.WithTimeout(p.ctx, time.Second)
 		_, err = p.b.nc.RequestWithContext(ctx, subject, nil)

@@ -1,0 +1,87 @@
+package nats_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/broker/brokertest"
+	"github.com/tidings-go/tidings/broker/nats"
+	"github.com/tidings-go/tidings/internal/testenv"
+)
+
+// cluster is three nats-servers in this process.
+type cluster struct {
+	nodes []*natsServer
+	next  int
+}
+
+func startCluster(t *testing.T) *cluster {
+	t.Helper()
+	var routes []string
+	var ports []int
+	for range 3 {
+		ports = append(ports, testenv.FreePort(t))
+		routes = append(routes, fmt.Sprint("nats://127.0.0.1:", ports[len(ports)-1]))
+	}
+	c := &cluster{}
+	for i, port := range ports {
+		c.nodes = append(c.nodes, startServer(t, func(o *server.Options) {
+			o.ServerName, o.SyncAlways = fmt.Sprint("node", i), false
+			o.Cluster = server.ClusterOpts{Name: "cluster", Host: "127.0.0.1", Port: port}
+			o.Routes = server.RoutesFromStr(strings.Join(routes, ","))
+		}))
+	}
+	c.ready(t)
+	return c
+}
+
+// ready waits until the cluster has a leader that knows all nodes.
+func (c *cluster) ready(tb testing.TB) {
+	tb.Helper()
+	testenv.Eventually(tb, 30*time.Second, func() error {
+		for _, n := range c.nodes {
+			if n.now.JetStreamIsLeader() && len(n.now.JetStreamClusterPeers()) == len(c.nodes) {
+				return nil
+			}
+		}
+		return fmt.Errorf("the cluster has no leader")
+	})
+}
+
+func (c *cluster) url() string {
+	var urls []string
+	for _, n := range c.nodes {
+		urls = append(urls, n.url())
+	}
+	return strings.Join(urls, ",")
+}
+
+// restart restarts one node after the other.
+func (c *cluster) restart(tb testing.TB) {
+	tb.Helper()
+	c.nodes[c.next%len(c.nodes)].restart()
+	c.next++
+	c.ready(tb)
+}
+
+func TestConformanceCluster(t *testing.T) {
+	c := startCluster(t)
+	b := open(t, c.url(), nats.Config{})
+	apply(t, b, broker.Topic{Name: "replicated"})
+	stream, err := raw(t, c.nodes[0]).Stream(t.Context(), "tidings_replicated")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := stream.CachedInfo().Config.Replicas; n != 3 {
+		t.Fatalf("a topic has %d replicas on a cluster of three", n)
+	}
+	f := fixture(c.url)
+	f.Caps = brokertest.Caps{ServerGoroutines: true, ServerHeap: true}
+	f.Restart = func(tb testing.TB) { tb.Helper(); c.restart(tb) }
+	brokertest.Run(t, f)
+}
