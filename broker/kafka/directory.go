@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -99,6 +100,35 @@ func describeKnown(ctx context.Context, cl *kgo.Client, names ...string) ([]desc
 		}
 	}
 	return nil, unknown
+}
+
+// await waits until topics that were just made can be used: brokers learn of them one after the other.
+func await(ctx context.Context, cl *kgo.Client, names ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	for len(names) > 0 {
+		all, err := describe(ctx, cl, names...)
+		if err != nil {
+			return err
+		}
+		if areUsable(all) {
+			return nil
+		}
+		if !pause(ctx, 50*time.Millisecond) {
+			return fmt.Errorf("wait until %v can be used: %w", names, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// areUsable reports whether each partition of each topic has a leader.
+func areUsable(all []description) bool {
+	for i := range all {
+		if all[i].missing || len(all[i].leaders) == 0 || slices.Min(all[i].leaders) < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func anyMissing(all []description) error {

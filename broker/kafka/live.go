@@ -120,6 +120,7 @@ func (b *Broker) ensureLive(ctx context.Context, topics ...string) error {
 		return err
 	}
 	a := admin{b: b, cl: kadm.NewClient(b.cl)}
+	var made []string
 	for _, topic := range live {
 		if !topic.missing {
 			continue
@@ -127,7 +128,7 @@ func (b *Broker) ensureLive(ctx context.Context, topics ...string) error {
 		if err = a.createLive(ctx, topic.name, partitions[topic.name]); err != nil {
 			return err
 		}
+		made = append(made, topic.name)
 	}
-	_, err = describeKnown(ctx, b.cl, names...)
-	return err
+	return await(ctx, b.cl, made...)
 }

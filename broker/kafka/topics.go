@@ -76,21 +76,24 @@ func (a *admin) apply(ctx context.Context, want []broker.Topic) error {
 	if err != nil {
 		return err
 	}
+	var made []string
 	for i, w := range ours {
 		partitions := w.Partitions
 		if main := found[2*i]; !main.missing {
 			partitions = len(main.leaders)
 		} else if err = a.create(ctx, w); err != nil {
 			return err
+		} else {
+			made = append(made, w.Name)
 		}
-		if found[2*i+1].missing {
-			if err = a.createLive(ctx, w.Name+liveSuffix, partitions); err != nil {
+		if live := found[2*i+1]; live.missing {
+			if err = a.createLive(ctx, live.name, partitions); err != nil {
 				return err
 			}
+			made = append(made, live.name)
 		}
 	}
-	_, err = describeKnown(ctx, a.b.cl, names...)
-	return err
+	return await(ctx, a.b.cl, made...)
 }
 
 func (a *admin) create(ctx context.Context, w broker.Topic) error {
