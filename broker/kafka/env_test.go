@@ -3,7 +3,6 @@ package kafka_test
 import (
 	"crypto/rand"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -14,18 +13,10 @@ import (
 	"github.com/tidings-go/tidings/internal/testenv"
 )
 
-// seeds are the brokers of a real Kafka, from TIDINGS_TEST_KAFKA_URL (kafka://host:port,…).
+// seeds are the brokers of a real Kafka.
 func seeds(tb testing.TB) []string {
 	tb.Helper()
-	url := os.Getenv("TIDINGS_TEST_KAFKA_URL") //nolint:forbidigo // internal/testenv does not know Kafka yet.
-	if url == "" {
-		const complaint = "this test needs Kafka: set TIDINGS_TEST_KAFKA_URL"
-		if testenv.CI() {
-			tb.Fatal(complaint)
-		}
-		tb.Skip(complaint)
-	}
-	return strings.Split(strings.TrimPrefix(url, "kafka://"), ",")
+	return strings.Split(strings.TrimPrefix(testenv.Kafka(tb), "kafka://"), ",")
 }
 
 func open(tb testing.TB, cfg kafka.Config) *kafka.Broker {

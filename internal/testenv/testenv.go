@@ -29,6 +29,13 @@ func NATS(tb testing.TB) string {
 	return server(tb, "a NATS server", "TIDINGS_TEST_NATS_URL")
 }
 
+// Kafka is the address of an Apache Kafka (kafka://host:port,…), from TIDINGS_TEST_KAFKA_URL. Other tests use the same server at the
+// same time, so names of topics and groups must be the test's own.
+func Kafka(tb testing.TB) string {
+	tb.Helper()
+	return server(tb, "an Apache Kafka", "TIDINGS_TEST_KAFKA_URL")
+}
+
 // server reads a URL from the environment, or ends the test.
 func server(tb testing.TB, what, variable string) string {
 	tb.Helper()

@@ -3,7 +3,7 @@
 
 kafka_variable=TIDINGS_TEST_KAFKA_URL
 kafka_version=4.3.1
-kafka_container_port=9092
+kafka_container_port=29092
 
 kafka_url() { echo "kafka://127.0.0.1:$1"; }
 
