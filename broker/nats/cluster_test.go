@@ -3,6 +3,7 @@ package nats_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,6 +37,14 @@ func startCluster(t *testing.T) *cluster {
 			o.Routes = server.RoutesFromStr(strings.Join(routes, ","))
 		}))
 	}
+	// All at once: who is alone waits for the others.
+	t.Cleanup(func() {
+		var stopping sync.WaitGroup
+		for _, n := range c.nodes {
+			stopping.Go(n.stop)
+		}
+		stopping.Wait()
+	})
 	c.ready(t)
 	return c
 }

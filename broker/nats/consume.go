@@ -214,7 +214,8 @@ func (p *partition) establish(limit time.Duration) (name string, err error) {
 	if p.src.group == "" {
 		return p.establishAlone(ctx, stream)
 	}
-	floor, err := p.predecessor(ctx, stream)
+	p.id.attempt++ // from here on what an earlier attempt has made is a predecessor
+	predecessor, err := p.predecessor(ctx, stream)
 	if err != nil {
 		return "", err
 	}
@@ -223,8 +224,7 @@ func (p *partition) establish(limit time.Duration) (name string, err error) {
 	if err != nil {
 		return "", err
 	}
-	p.id.attempt++
-	if _, err = stream.CreateConsumer(ctx, p.config(p.resume(floor, info))); err != nil {
+	if _, err = stream.CreateConsumer(ctx, p.config(p.resume(predecessor, info))); err != nil {
 		return "", err
 	}
 	return p.id.name(p.prefix), p.sweep(ctx, stream)
@@ -232,7 +232,7 @@ func (p *partition) establish(limit time.Duration) (name string, err error) {
 
 // establishAlone makes a consumer of which the server keeps nothing.
 func (p *partition) establishAlone(ctx context.Context, stream jetstream.Stream) (name string, err error) {
-	consumer, err := stream.CreateConsumer(ctx, p.config(p.resume(jetstream.SequenceInfo{}, stream.CachedInfo())))
+	consumer, err := stream.CreateConsumer(ctx, p.config(p.resume(0, stream.CachedInfo())))
 	if err != nil {
 		return "", err
 	}

@@ -404,3 +404,23 @@ func TestFetchSaysHowAPartitionEnded(t *testing.T) {
 		t.Errorf("when the broker is closed Consume returns %v", err)
 	}
 }
+
+// An owner that could not finish opening a partition tries again, and what its first attempt left behind is its own position.
+func TestAnAttemptThatFailedKeepsThePosition(t *testing.T) {
+	s := startServer(t)
+	b := open(t, s.url(), nats.Config{})
+	apply(t, b, broker.Topic{Name: "t", Partitions: 1})
+	publish(t, b, numbers("t", 1, 10)...).mustBeStored(t)
+	c := consume(t, b, broker.Reader{Group: "g", Topics: []string{"t"}})
+	h := c.next()
+	got := h.read(t, 5)
+	if err := h.Settle(h.ctx, broker.Settlement{Next: got[4].Sequence + 1}); err != nil {
+		t.Fatal(err)
+	}
+	h.release()
+	c.stop()
+	if name, err := b.EstablishTwice(t.Context(), "t", "g", 2); err != nil || name != "g-p0-e2-2" {
+		t.Fatalf("the second attempt made %q, %v", name, err)
+	}
+	wantConsumers(t, raw(t, s), "t", map[string]uint64{"g-p0-e2-2": 5})
+}

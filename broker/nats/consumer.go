@@ -33,14 +33,15 @@ func (p *partition) others(ctx context.Context, stream jetstream.Stream) (before
 	return before, after, lister.Err()
 }
 
-// predecessor is the position of the latest consumer before this one. The zero value: there is none.
-func (p *partition) predecessor(ctx context.Context, stream jetstream.Stream) (floor jetstream.SequenceInfo, err error) {
+// predecessor is where the latest consumer before this one has got to: the first sequence that it has not settled. Zero: there is
+// none, or it has settled nothing of what its group's beginning gave it.
+func (p *partition) predecessor(ctx context.Context, stream jetstream.Stream) (position uint64, err error) {
 	before, after, err := p.others(ctx, stream)
 	if err != nil {
-		return floor, err
+		return 0, err
 	}
 	if len(after) > 0 {
-		return floor, errStale
+		return 0, errStale
 	}
 	var latest consumerID
 	for _, id := range before {
@@ -49,15 +50,18 @@ func (p *partition) predecessor(ctx context.Context, stream jetstream.Stream) (f
 		}
 	}
 	if latest == (consumerID{}) {
-		return floor, nil
+		return 0, nil
 	}
 	consumer, err := stream.Consumer(ctx, latest.name(p.prefix))
 	if err != nil {
-		return floor, err // also if it is gone by now: then somebody else is at work, and the next try sees who
+		return 0, err // also if it is gone by now: then somebody else is at work, and the next try sees who
 	}
-	floor = consumer.CachedInfo().AckFloor
-	floor.Consumer++ // so that the position of a consumer that has acknowledged nothing is not the zero value
-	return floor, nil
+	info := consumer.CachedInfo()
+	if info.AckFloor.Stream > 0 {
+		position = info.AckFloor.Stream + 1
+	}
+	// A consumer that a cluster has only just made may not tell its floor yet; its configuration tells where it began.
+	return max(position, info.Config.OptStartSeq), nil
 }
 
 // sweep deletes the consumers that the one just made replaces. If one of a later owner has appeared, it deletes its own.
@@ -78,7 +82,7 @@ func (p *partition) sweep(ctx context.Context, stream jetstream.Stream) error {
 }
 
 // resume is the sequence to begin at, given the predecessor's position. Zero: there is no position.
-func (p *partition) resume(floor jetstream.SequenceInfo, stream *jetstream.StreamInfo) uint64 {
+func (p *partition) resume(predecessor uint64, stream *jetstream.StreamInfo) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	last := stream.State.LastSeq
@@ -96,8 +100,8 @@ func (p *partition) resume(floor jetstream.SequenceInfo, stream *jetstream.Strea
 	if p.src.group == "" && p.received > 0 {
 		start = p.received + 1
 	}
-	if start == 0 && floor.Consumer > 0 {
-		start = floor.Stream + 1
+	if start == 0 {
+		start = predecessor
 	}
 	// A position behind the end would skip what is published next.
 	p.begin = min(start, last+1)
