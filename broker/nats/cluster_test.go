@@ -4,6 +4,7 @@ package nats_test
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -26,13 +27,19 @@ type cluster struct {
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
 	var routes []string
-	var ports []int
+	var held []net.Listener // until the node is started, so that nobody else gets its port
 	for range 3 {
-		ports = append(ports, testenv.FreePort(t))
-		routes = append(routes, fmt.Sprint("nats://127.0.0.1:", ports[len(ports)-1]))
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, listener)
+		routes = append(routes, "nats://"+listener.Addr().String())
 	}
 	c := &cluster{}
-	for i, port := range ports {
+	for i, listener := range held {
+		port := listener.Addr().(*net.TCPAddr).Port
+		_ = listener.Close()
 		c.nodes = append(c.nodes, startServer(t, func(o *server.Options) {
 			o.ServerName, o.SyncAlways = fmt.Sprint("node", i), false
 			o.Cluster = server.ClusterOpts{Name: "cluster", Host: "127.0.0.1", Port: port}

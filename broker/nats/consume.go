@@ -29,7 +29,11 @@ func (b *Broker) Consume(ctx context.Context, r broker.Reader, each func(context
 	if err = checkReader(r); err != nil {
 		return fmt.Errorf("nats: consume: %w", err)
 	}
-	sources, err := b.sources(ctx, r)
+	var sources [][]source
+	err = b.atStart(ctx, func(ctx context.Context) error {
+		sources, err = b.sources(ctx, r)
+		return err
+	})
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -101,7 +105,11 @@ func (b *Broker) sources(ctx context.Context, r broker.Reader) ([][]source, erro
 
 // share divides the partitions of each topic with the other members of the group, until ctx ends or the broker is closed.
 func (b *Broker) share(ctx context.Context, group string, topics [][]source, each func(context.Context, broker.Partition)) error {
-	kv, err := b.bucket(ctx)
+	var kv jetstream.KeyValue
+	err := b.atStart(ctx, func(ctx context.Context) (err error) {
+		kv, err = b.bucket(ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}

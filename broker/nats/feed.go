@@ -138,7 +138,9 @@ func (p *partition) notice(msg *natsgo.Msg) {
 	case status == "408" && p.src.toEnd:
 		p.complain() // what there was to read may have been deleted: a new consumer knows
 		return
-	case status == "404", status == "408", strings.EqualFold(description, "Batch Completed"):
+	case strings.EqualFold(description, "Batch Completed"):
+		return // its messages are counted; in a cluster they may come after this
+	case status == "404", status == "408":
 	case strings.EqualFold(description, "Message Size Exceeds MaxBytes"):
 		f.large = true
 	default:

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
-	"time"
 
 	"github.com/tidings-go/tidings/broker"
 )
@@ -127,7 +125,7 @@ func (l *lane) store(b *batch) error {
 	ctx, cancel := context.WithDeadlineCause(l.b.gone, b.entries[0].deadline,
 		fmt.Errorf("the server has not confirmed it within the publish timeout of %v", l.b.cfg.PublishTimeout))
 	defer cancel()
-	err := l.persist(ctx, func(ctx context.Context) error { return l.place(ctx, b) })
+	err := l.b.persist(ctx, func(ctx context.Context) error { return l.place(ctx, b) })
 	if err != nil {
 		l.fail(b.entries, err)
 		return err
@@ -164,7 +162,7 @@ func (l *lane) storeTogether(ctx context.Context, b *batch) error {
 	}
 	b.mark()
 	var last uint64
-	err := l.persist(ctx, func(ctx context.Context) (err error) {
+	err := l.b.persist(ctx, func(ctx context.Context) (err error) {
 		last, err = l.sendBatch(ctx, b)
 		return err
 	})
@@ -203,7 +201,7 @@ func (l *lane) storeSingly(ctx context.Context, entries []*entry) error {
 	tried := false
 	for i, e := range entries {
 		var ack pubAck
-		err := l.persist(ctx, func(ctx context.Context) (err error) {
+		err := l.b.persist(ctx, func(ctx context.Context) (err error) {
 			ack, err = l.request(ctx, &e.msg)
 			return err
 		})
@@ -239,34 +237,4 @@ func (l *lane) tryTogether(ctx context.Context, entries []*entry) bool {
 	}
 	l.confirm(entries, last)
 	return true
-}
-
-// persist tries until the answer is certain, or ctx ends. Between tries it waits for the connection.
-func (l *lane) persist(ctx context.Context, try func(ctx context.Context) error) error {
-	var last error
-	pause := 20 * time.Millisecond
-	for limit := shortTry; ; limit = min(2*limit, longTry) {
-		if err := l.b.link.wait(ctx); err != nil {
-			return errors.Join(err, last)
-		}
-		ctxTry, cancel := context.WithTimeout(ctx, limit)
-		err := try(ctxTry)
-		cancel()
-		if err == nil || final(err) {
-			return err
-		}
-		last = err
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w; the last try: %w", context.Cause(ctx), last)
-		case <-time.After(pause/2 + rand.N(pause)):
-		}
-		pause = min(2*pause, time.Second)
-	}
-}
-
-// final reports whether trying again would give the same answer.
-func final(err error) bool {
-	return broker.Permanent(err) || errors.Is(err, broker.ErrUnknownTopic) || errors.Is(err, broker.ErrClosed) || errors.Is(err, errForeign) ||
-		errors.Is(err, errOverlap) || errors.Is(err, errBatchTooLong)
 }
