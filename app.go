@@ -31,7 +31,7 @@ type Config struct {
 	Topics []broker.Topic
 	// MaxMessageBytes is the largest message, with its headers, that may be published. Default 1,000,000; the broker may have a lower limit.
 	MaxMessageBytes int
-	// Stop bounds how long Run waits for running handlers and hooks when it ends. Default 30 s.
+	// Stop bounds how long Run waits, when it ends, for running handlers, and then for hooks, and then for the relay. Default 30 s.
 	Stop time.Duration
 	// Log gets what the app has to say. Default slog.Default().
 	Log *slog.Logger
@@ -51,7 +51,8 @@ type App struct {
 	mu      sync.Mutex
 	modules []*Module // in the order of AddModule; the first is the service itself
 	cores   map[string]*known
-	started bool
+	ran     bool          // Run was called
+	started bool          // and takes no more registrations
 	checked []*subscriber // prepared by Run
 }
 

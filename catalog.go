@@ -40,8 +40,8 @@ func (a *App) Catalog() *Catalog {
 			}
 		}
 		// Topics that can't be named stay empty here; Check reports why.
-		e.PublishTopic, _ = a.cfg.Topology.PublishTopic(a.cfg.Service, e.Definition)
-		e.ReadTopic, _ = a.cfg.Topology.SubscribeTopic(a.cfg.Service, e.Definition)
+		e.PublishTopic, _ = a.publishTopic(e.Definition)
+		e.ReadTopic, _ = a.readTopic(e.Definition)
 		c.entries = append(c.entries, e)
 	}
 	slices.SortFunc(c.entries, func(x, y Entry) int { return cmp.Compare(x.identity(), y.identity()) })

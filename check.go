@@ -54,6 +54,7 @@ func (a *App) Problems(ctx context.Context) []Problem {
 	a.mu.Unlock()
 	c.config()
 	c.definitions()
+	c.faults()
 	c.emitted()
 	c.wireTypes()
 	_, order := startOrder(c.modules)
@@ -90,9 +91,26 @@ func (c *checker) config() {
 	if cfg.Broker == nil {
 		c.wrong("Config.Broker", "there is none: set it, to embedded.Open or nats.Open, say")
 	}
+	if cfg.Stop < 0 || cfg.MaxMessageBytes < 0 {
+		c.wrong("Config", "Stop %v and MaxMessageBytes %d can't be negative", cfg.Stop, cfg.MaxMessageBytes)
+	}
+	seen := map[string]bool{}
 	for _, t := range cfg.Topics {
 		if err := checkTopic(t.Name); err != nil {
 			c.wrong("Config.Topics", "%v", err)
+		}
+		if seen[t.Name] {
+			c.wrong("Config.Topics", "topic %q is there twice", t.Name)
+		}
+		seen[t.Name] = true
+	}
+}
+
+// faults reports calls that made no sense.
+func (c *checker) faults() {
+	for _, m := range c.modules {
+		for _, f := range m.faults {
+			c.wrong(m.where, "module %s: %s", m.name, f)
 		}
 	}
 }
@@ -129,7 +147,7 @@ func (c *checker) emitted() {
 			if !c.owns(d.Domain) {
 				c.wrong(d.Where, "module %s emits %s, and domain %q belongs to nobody here: add it to Config.Owns, or leave the event to its owner", m.name, d.identity(), d.Domain)
 			}
-			if _, err := c.app.cfg.Topology.PublishTopic(c.app.cfg.Service, d); err != nil {
+			if _, err := c.app.publishTopic(d); err != nil {
 				c.wrong(d.Where, "event %s has no topic: %v", d.identity(), err)
 			}
 		}
@@ -167,8 +185,11 @@ func (c *checker) subscriptions() {
 			if len(s.reactions) == 0 {
 				c.wrong(s.where, "subscription %q has no reactions: pass On, OnTx, OnBatch or OnBatchTx", s.Name)
 			}
-			if s.Concurrency < 0 || s.Timeout < 0 || s.Retry.Attempts < 0 || s.MaxMessages < 0 || s.MaxBytes < 0 {
+			if s.Concurrency < 0 || s.Timeout < 0 || s.Retry.Attempts < 0 || s.Retry.Min < 0 || s.Retry.Max < 0 || s.MaxMessages < 0 || s.MaxBytes < 0 {
 				c.wrong(s.where, "subscription %q: limits can't be negative", s.Name)
+			}
+			if s.OnFailure != Park && s.OnFailure != Block {
+				c.wrong(s.where, "subscription %q: OnFailure %d is neither Park nor Block", s.Name, s.OnFailure)
 			}
 			c.reactions("subscription "+s.Name, s.reactions)
 			c.reading("subscription "+s.Name, s.reactions, s.Topics)
@@ -178,8 +199,16 @@ func (c *checker) subscriptions() {
 }
 
 func (c *checker) listeners() {
+	queues := map[string]string{}
 	for _, m := range c.modules {
 		for _, l := range m.listeners {
+			if l.Queue != "" && checkTopic(l.Queue) != nil {
+				c.wrong(l.where, "queue %q: want letters, digits, '.', '_' and '-'", l.Queue)
+			}
+			if at, ok := queues[l.Queue]; ok && l.Queue != "" {
+				c.wrong(l.where, "queue %q has a listener already (%s): they would take each other's messages; give both reactions to one listener, or two names", l.Queue, at)
+			}
+			queues[l.Queue] = l.where
 			if len(l.reactions) == 0 {
 				c.wrong(l.where, "the listener has no reactions: pass On")
 			}
@@ -194,6 +223,10 @@ func (c *checker) reactions(of string, reactions []*reaction) {
 	seen := map[string]string{}
 	for _, r := range reactions {
 		id := r.event.def.identity()
+		if r.fault != "" {
+			c.wrong(r.where, "%s: %s: %s", of, r.verb, r.fault)
+			continue
+		}
 		if at, ok := seen[id]; ok {
 			c.wrong(r.where, "%s reacts to %s twice (also %s): use two subscriptions, each gets every message", of, id, at)
 		}
@@ -216,11 +249,14 @@ func (c *checker) reading(of string, reactions []*reaction, topics []string) {
 		return
 	}
 	for _, r := range reactions {
+		if r.fault != "" {
+			continue
+		}
 		if r.event.any {
 			c.wrong(r.where, "%s reacts to Any: name what it reads in Subscription.Topics", of)
 			continue
 		}
-		if _, err := c.app.cfg.Topology.SubscribeTopic(c.app.cfg.Service, c.app.definition(r.event)); err != nil {
+		if _, err := c.app.readTopic(c.app.definition(r.event)); err != nil {
 			c.wrong(r.where, "%s: event %s has no topic: %v", of, r.event.def.identity(), err)
 		}
 	}
@@ -248,8 +284,16 @@ func (c *checker) order(s *subscriber) {
 // topicNames finds topics whose names differ so little that one was meant.
 func (c *checker) topicNames() {
 	topics := c.app.wantedTopics()
+	for _, t := range c.app.cfg.Topics {
+		if !t.External && !slices.ContainsFunc(topics, func(w broker.Topic) bool { return w.Name == t.Name }) {
+			c.doubtful("Config.Topics", "nothing in this app publishes to or reads from topic %q", t.Name)
+		}
+	}
 	byShape := map[string]string{}
 	for _, t := range topics {
+		if strings.HasSuffix(t.Name, deadLettersSuffix) {
+			continue // named after the subscription, which is unique
+		}
 		shape := topicShape(t.Name)
 		if other, ok := byShape[shape]; ok {
 			c.wrong("topics", "%q and %q differ only in case, separators or plural: if one topic is meant, give both events the same Topic or Entity", other, t.Name)

@@ -29,6 +29,14 @@ func (JSON) Decode(data []byte, into any) error { return json.Unmarshal(data, in
 // ContentType is application/json.
 func (JSON) ContentType() string { return "application/json" }
 
+// checkContentType refuses what can't be read. Who reads raw bytes reads everything.
+func (c *core) checkContentType(contentType string) error {
+	if c.raw {
+		return nil
+	}
+	return checkContentType(c.codec, contentType)
+}
+
 // checkContentType refuses what the codec can't read. A message without a content type is JSON, as CloudEvents says.
 func checkContentType(codec Codec, contentType string) error {
 	want := codec.ContentType()

@@ -21,7 +21,9 @@ const (
 )
 
 // deadLettersTopic is where a subscription without a store puts what it gives up on.
-func deadLettersTopic(group string) string { return group + ".dead-letters" }
+func deadLettersTopic(group string) string { return group + deadLettersSuffix }
+
+const deadLettersSuffix = ".dead-letters"
 
 // deadLetter keeps a message that the subscription gave up on, with its raw bytes and error history: in the store, or on the topic.
 func (s *subscriber) deadLetter(ctx context.Context, dead *consume.Dead) error {
@@ -48,8 +50,7 @@ func (s *subscriber) deadRow(dead *consume.Dead) (store.Row, error) {
 		return row, nil
 	}
 	// What can't be decoded is known by its place.
-	d := dead.Delivery
-	row.MessageID = d.Topic + "/" + strconv.Itoa(d.Partition) + "/" + strconv.FormatUint(d.Sequence, 10)
+	row.MessageID = deadPlace(dead.Delivery)
 	return row, nil
 }
 
@@ -61,13 +62,44 @@ func (s *subscriber) publishDead(ctx context.Context, dead *consume.Dead) error 
 		broker.Header{Name: deadTopicHeader, Value: d.Topic},
 		broker.Header{Name: deadPartitionHeader, Value: strconv.Itoa(d.Partition)},
 		broker.Header{Name: deadSequenceHeader, Value: strconv.FormatUint(d.Sequence, 10)})
-	for _, f := range dead.History {
+	r.ID = deadPlace(d)
+	// A history that does not fit beside the message is shortened: to the first and last failure without stacks, and then to nothing.
+	for _, history := range [][]consume.Failure{dead.History, brief(dead.History), nil} {
+		whole := r
+		var err error
+		if whole.Headers, err = appendHistory(slices.Clip(r.Headers), history); err != nil {
+			return err
+		}
+		if _, err = s.module.app.send(ctx, []broker.Record{whole}); err == nil || !broker.Permanent(err) || history == nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func brief(history []consume.Failure) []consume.Failure {
+	short := slices.Clone(history[:min(1, len(history))])
+	if len(history) > 1 {
+		short = append(short, history[len(history)-1])
+	}
+	for i := range short {
+		short[i].Stack = ""
+	}
+	return short
+}
+
+func appendHistory(headers []broker.Header, history []consume.Failure) ([]broker.Header, error) {
+	for _, f := range history {
 		b, err := json.Marshal(f)
 		if err != nil {
-			return fmt.Errorf("tidings: encode the error history: %w", err)
+			return nil, fmt.Errorf("tidings: encode the error history: %w", err)
 		}
-		r.Headers = append(r.Headers, broker.Header{Name: deadFailureHeader, Value: string(b)})
+		headers = append(headers, broker.Header{Name: deadFailureHeader, Value: string(b)})
 	}
-	_, err := s.module.app.send(ctx, []broker.Record{r})
-	return err
+	return headers, nil
+}
+
+// deadPlace names a message by where it was.
+func deadPlace(d *broker.Delivery) string {
+	return d.Topic + "/" + strconv.Itoa(d.Partition) + "/" + strconv.FormatUint(d.Sequence, 10)
 }

@@ -102,7 +102,15 @@ func TopicVersion(version string) Option {
 func WireType(name string) Option { return optionFunc(func(c *core) { c.def.WireType = name }) }
 
 // WithCodec encodes payloads otherwise than as JSON.
-func WithCodec(codec Codec) Option { return optionFunc(func(c *core) { c.codec = codec }) }
+func WithCodec(codec Codec) Option {
+	return optionFunc(func(c *core) {
+		if codec == nil {
+			c.mistake("the codec is nil")
+			return
+		}
+		c.codec = codec
+	})
+}
 
 // core is what an event definition is without its payload's type.
 type core struct {
@@ -113,6 +121,8 @@ type core struct {
 	named bool
 	// any matches every event.
 	any bool
+	// raw payloads are not decoded.
+	raw bool
 	// errs are the mistakes in the definition. They are reported by app.Check and by Publish.
 	errs []error
 }
@@ -148,6 +158,9 @@ func (c *core) checkNames() {
 	}
 	if d.WireType != "" && !wirePattern.MatchString(d.WireType) {
 		c.mistake("wire type %q: want printable ASCII without spaces, such as \"customer.created\"", d.WireType)
+	}
+	if d.Entity == "" {
+		c.mistake("entity \"\": want a noun in the singular, such as \"cashier\"")
 	}
 	if d.Topic != "" {
 		if err := checkTopic(d.Topic); err != nil {

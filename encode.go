@@ -31,12 +31,13 @@ func checkHeaders(m *Message) error {
 	return nil
 }
 
-// dedupeID is unique per topic: ids of other services' messages are unique only together with their source.
+// dedupeID is what brokers recognise a message by on one topic. A UUIDv7 is unique by itself; any other id only with its source and type.
 func dedupeID(m *Message) string {
-	if m.event != nil {
+	const uuidSize, versionAt = 36, 14
+	if len(m.ID) == uuidSize && m.ID[versionAt] == '7' {
 		return m.ID
 	}
-	return m.Source + " " + m.ID
+	return m.Source + " " + m.Type + " " + m.ID
 }
 
 // decodeMessage reads a record, in binary or structured mode. An error is for the dead letters: trying again can't help.

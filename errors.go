@@ -14,3 +14,7 @@ func RetryAfter(d time.Duration, err error) error { return consume.RetryAfter(d,
 
 // DeadLetter says that trying again can't help: the message goes to the dead letters at once, with err.
 func DeadLetter(err error) error { return consume.DeadLetter(err) }
+
+// Unavailable says that nothing is wrong with the message: what the reaction needs is not there, a mail server say. The message is tried again
+// with growing waits for as long as it takes, while later messages of its key wait. A store that can't begin or commit is treated like this by itself.
+func Unavailable(err error) error { return consume.Unavailable(err) }

@@ -3,6 +3,7 @@ package tidings
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"time"
@@ -19,6 +20,9 @@ type Defined interface {
 	Definition() Definition
 	core() *core
 }
+
+// errUndefined is for events that were not made by Define or Named.
+var errUndefined = errors.New("tidings: the event is nil or empty: make it with Define or Named")
 
 // Raw is a payload that is not decoded.
 type Raw = json.RawMessage
@@ -40,11 +44,16 @@ func Define[T any](domain, name, version string, options ...Option) *Event[T] {
 		codec: JSON{},
 	}}
 	for _, o := range options {
+		if o == nil {
+			e.c.mistake("an option is nil; leave it out")
+			continue
+		}
 		o.apply(&e.c)
 	}
 	e.c.checkNames()
 	t := reflect.TypeFor[T]()
 	if t == reflect.TypeFor[Raw]() {
+		e.c.raw = true
 		return e
 	}
 	if e.c.codec == (JSON{}) {
@@ -66,6 +75,7 @@ func Named(domain, name, version string) *Event[Raw] {
 		},
 		codec: JSON{},
 		named: true,
+		raw:   true,
 	}}
 	e.c.checkNames()
 	return e
@@ -73,7 +83,7 @@ func Named(domain, name, version string) *Event[Raw] {
 
 // Any stands for every event on the topics that a subscription names in Subscription.Topics. Use [MessageFrom] to see which one it is.
 func Any() *Event[Raw] {
-	return &Event[Raw]{core{def: Definition{Name: "any", Where: callerAt(0)}, codec: JSON{}, any: true}}
+	return &Event[Raw]{core{def: Definition{Name: "any", Where: callerAt(0)}, codec: JSON{}, any: true, raw: true}}
 }
 
 // Definition describes the event.
@@ -87,13 +97,19 @@ func (e *Event[T]) core() *core { return &e.c }
 // New makes a message of the event: with a new id (UUIDv7) and the present time, payload encoded, key and subject taken from it. What
 // goes wrong here is returned by whoever publishes the message.
 func (e *Event[T]) New(payload T) Message {
+	if e == nil || e.c.codec == nil {
+		return Message{err: errUndefined}
+	}
 	m := Message{Type: e.c.def.Type(), Time: time.Now(), ContentType: e.c.codec.ContentType(), event: &e.c}
 	if err := e.c.err(); err != nil {
 		m.err = err
 		return m
 	}
 	if raw, ok := any(payload).(Raw); ok {
-		m.Data = raw
+		if m.Data = raw; e.c.codec == (JSON{}) && !json.Valid(raw) {
+			m.err = fmt.Errorf("tidings: encode %s: the raw payload is not JSON", m.Type)
+			return m
+		}
 	} else if m.Data, m.err = e.c.codec.Encode(payload); m.err != nil {
 		m.err = fmt.Errorf("tidings: encode %s: %w", m.Type, m.err)
 		return m
@@ -137,7 +153,7 @@ func (e *Event[T]) In(m Message) (T, error) {
 		var zero T
 		return zero, fmt.Errorf("tidings: a message of type %s is not %s", m.Type, e.c.def.Type())
 	}
-	if err := checkContentType(e.c.codec, m.ContentType); err != nil && !e.c.any {
+	if err := e.c.checkContentType(m.ContentType); err != nil {
 		var zero T
 		return zero, fmt.Errorf("tidings: message %s of type %s: %w", m.ID, m.Type, err)
 	}

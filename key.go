@@ -84,6 +84,9 @@ func isKeySpecial(b byte) bool { return b == '|' || b == '\\' }
 // planKey finds the fields of t that are tagged as key or subject. The plan is nil when there are none.
 func planKey(t reflect.Type) (*keyPlan, []error) {
 	s := keySearch{plan: &keyPlan{}}
+	if t.Kind() == reflect.Pointer {
+		s.errs = append(s.errs, fmt.Errorf("the payload is a %s, which may be nil; define the event with %s", t, t.Elem()))
+	}
 	if t.Kind() == reflect.Struct {
 		s.walk(t, nil, "", map[reflect.Type]bool{})
 	}
@@ -109,6 +112,12 @@ func (s *keySearch) walk(t reflect.Type, index []int, path string, above map[ref
 		at := append(slices.Clone(index), f.Index...)
 		name := jsonPath(path, f)
 		tag, tagged := f.Tag.Lookup("tidings")
+		if !f.IsExported() && !f.Anonymous && !tagged {
+			if hasTag(f.Type, nil) {
+				s.errs = append(s.errs, fmt.Errorf("field %s: JSON does not carry it, so there can be no key in it; export it", name))
+			}
+			continue
+		}
 		if tagged {
 			s.field(f, tag, at, name)
 			continue
@@ -136,6 +145,10 @@ func (s *keySearch) field(f reflect.StructField, tag string, index []int, path s
 			return
 		}
 		field.order = n
+	}
+	if f.Tag.Get("json") == "-" {
+		s.errs = append(s.errs, fmt.Errorf("field %s: JSON does not carry it, so it can't be a %s; remove the tag json:\"-\"", path, what))
+		return
 	}
 	if !f.IsExported() {
 		s.errs = append(s.errs, fmt.Errorf("field %s: a %s must be exported, or JSON does not carry it", path, what))

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"reflect"
+	"strings"
 	"sync"
 
 	"github.com/tidings-go/tidings/broker"
@@ -29,6 +31,7 @@ type Module struct {
 	discover  []func(*Catalog) error
 	onStart   []func(context.Context) error
 	onStop    []func(context.Context) error
+	faults    []string // what is wrong with calls of the module's methods
 
 	routes sync.Map // *core → *route
 }
@@ -48,6 +51,10 @@ func (m *Module) Name() string { return m.name }
 func (m *Module) Emits(events ...Defined) {
 	m.app.change("Emits", func() {
 		for _, e := range events {
+			if isNil(e) {
+				m.fault("Emits was given a nil event")
+				continue
+			}
 			c := e.core()
 			m.app.learn(c)
 			m.emits[c.def.identity()] = true
@@ -60,6 +67,10 @@ func (m *Module) Emits(events ...Defined) {
 func (m *Module) Subscribe(s Subscription, reactions ...Reaction) {
 	sub := &subscriber{Subscription: s, module: m, where: callerAt(0), group: m.app.cfg.Service + "." + s.Name}
 	for _, r := range reactions {
+		if isNil(r) {
+			sub.reactions = append(sub.reactions, newReaction[Raw]("Subscribe", nil, false))
+			continue
+		}
 		sub.reactions = append(sub.reactions, r.reaction())
 	}
 	m.app.change("Subscribe", func() {
@@ -74,6 +85,10 @@ func (m *Module) Subscribe(s Subscription, reactions ...Reaction) {
 func (m *Module) Listen(l Listener, reactions ...LiveReaction) {
 	listener := &listening{Listener: l, module: m, where: callerAt(0)}
 	for _, r := range reactions {
+		if isNil(r) {
+			listener.reactions = append(listener.reactions, newReaction[Raw]("Listen", nil, false))
+			continue
+		}
 		listener.reactions = append(listener.reactions, r.reaction())
 	}
 	m.app.change("Listen", func() {
@@ -87,19 +102,37 @@ func (m *Module) Listen(l Listener, reactions ...LiveReaction) {
 // Discover registers a function that Run calls once all modules have said what they emit, and before anything starts: it may look events
 // up in the catalog and subscribe to them without importing their package. See [Entry.Event].
 func (m *Module) Discover(fn func(*Catalog) error) {
-	m.app.change("Discover", func() { m.discover = append(m.discover, fn) })
+	m.app.change("Discover", func() { register(m, "Discover", &m.discover, fn) })
 }
 
 // OnStart registers a function that Run calls when all subscriptions read and all modules that this one depends on have started. It
-// should return soon; what runs longer is started by it and ended by OnStop. Its context lives until the app stops.
+// should return soon; what runs longer is started by it and ended by OnStop. Its context lives until the app has stopped; it ends early when
+// Run's context ends before everything has started.
 func (m *Module) OnStart(fn func(ctx context.Context) error) {
-	m.app.change("OnStart", func() { m.onStart = append(m.onStart, fn) })
+	m.app.change("OnStart", func() { register(m, "OnStart", &m.onStart, fn) })
 }
 
 // OnStop registers a function that Run calls when it ends: after the subscriptions have drained, in the reverse order of start. Its
-// context ends after Config.Stop.
+// context ends after Config.Stop. It is called for a module whose start failed half-way too.
 func (m *Module) OnStop(fn func(ctx context.Context) error) {
-	m.app.change("OnStop", func() { m.onStop = append(m.onStop, fn) })
+	m.app.change("OnStop", func() { register(m, "OnStop", &m.onStop, fn) })
+}
+
+// fault keeps a mistake for Check. The app's mutex is held.
+func (m *Module) fault(text string) { m.faults = append(m.faults, text) }
+
+func register[F any](m *Module, what string, list *[]F, fn F) {
+	if isNil(fn) {
+		m.fault(what + " was given a nil function")
+		return
+	}
+	*list = append(*list, fn)
+}
+
+// isNil reports whether v is nothing, or a nil pointer or function.
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return !r.IsValid() || (r.Kind() == reflect.Pointer || r.Kind() == reflect.Func) && r.IsNil()
 }
 
 // Direct publishes to the broker and waits for it.
@@ -143,34 +176,49 @@ const (
 func (m *Module) records(ctx context.Context, messages []Message, how way) ([]broker.Record, error) {
 	records := make([]broker.Record, len(messages))
 	for i := range messages {
-		msg := messages[i]
-		if msg.err != nil {
-			return nil, msg.err
-		}
-		if !msg.NotBefore.IsZero() && how != inOutbox {
-			return nil, fmt.Errorf("tidings: publish %s: NotBefore schedules a message, which only Outbox can", msg.Type)
-		}
-		to, err := m.route(&msg)
-		if err != nil {
+		var err error
+		if records[i], err = m.record(ctx, messages[i], how); err != nil {
 			return nil, err
-		}
-		msg.Source = cmp.Or(msg.Source, m.app.source)
-		msg.inherit(ctx)
-		topic := to.publish
-		if how == live { // nobody forwards live messages
-			topic = to.read
-		}
-		if err = checkHeaders(&msg); err != nil {
-			return nil, err
-		}
-		if records[i], err = encodeMessage(&msg, topic); err != nil {
-			return nil, err
-		}
-		if size, limit := records[i].Size(), m.app.cfg.MaxMessageBytes; size > limit {
-			return nil, fmt.Errorf("tidings: publish %s (id %s): %w: %d bytes, and Config.MaxMessageBytes is %d", msg.Type, msg.ID, broker.ErrTooLarge, size, limit)
 		}
 	}
 	return records, nil
+}
+
+// record checks and encodes one message.
+func (m *Module) record(ctx context.Context, msg Message, how way) (broker.Record, error) {
+	if msg.err != nil {
+		return broker.Record{}, msg.err
+	}
+	if !msg.NotBefore.IsZero() && how != inOutbox {
+		return broker.Record{}, fmt.Errorf("tidings: publish %s: NotBefore schedules a message, which only Outbox can", msg.Type)
+	}
+	to, err := m.route(&msg)
+	if err != nil {
+		return broker.Record{}, err
+	}
+	if msg.event.named {
+		msg.Type = to.def.Type()
+	}
+	if msg.Key == "" && len(to.def.Key) > 0 {
+		return broker.Record{}, fmt.Errorf("tidings: publish %s (id %s): it has no key, and is ordered by %s: set Message.Key", msg.Type, msg.ID, strings.Join(to.def.Key, " and "))
+	}
+	msg.Source = cmp.Or(msg.Source, m.app.source)
+	msg.inherit(ctx)
+	if err = checkHeaders(&msg); err != nil {
+		return broker.Record{}, err
+	}
+	topic := to.publish
+	if how == live { // nobody forwards live messages
+		topic = to.read
+	}
+	r, err := encodeMessage(&msg, topic)
+	if err != nil {
+		return broker.Record{}, err
+	}
+	if size, limit := r.Size(), m.app.cfg.MaxMessageBytes; size > limit {
+		return broker.Record{}, fmt.Errorf("tidings: publish %s (id %s): %w: %d bytes, and Config.MaxMessageBytes is %d", msg.Type, msg.ID, broker.ErrTooLarge, size, limit)
+	}
+	return r, nil
 }
 
 // route finds where a message goes, and refuses what the module did not declare.
@@ -192,10 +240,10 @@ func (m *Module) route(msg *Message) (*route, error) {
 	}
 	r := &route{def: m.app.definition(msg.event)}
 	var err error
-	if r.publish, err = m.app.cfg.Topology.PublishTopic(m.app.cfg.Service, r.def); err != nil {
+	if r.publish, err = m.app.publishTopic(r.def); err != nil {
 		return nil, fmt.Errorf("tidings: publish %s: %w", msg.Type, err)
 	}
-	if r.read, err = m.app.cfg.Topology.SubscribeTopic(m.app.cfg.Service, r.def); err != nil {
+	if r.read, err = m.app.readTopic(r.def); err != nil {
 		return nil, fmt.Errorf("tidings: publish %s: %w", msg.Type, err)
 	}
 	m.routes.Store(msg.event, r)

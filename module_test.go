@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tidings-go/tidings"
+	"github.com/tidings-go/tidings/broker/memory"
 	memorystore "github.com/tidings-go/tidings/store/memory"
 )
 
@@ -259,18 +260,20 @@ func TestPauseAndResume(t *testing.T) {
 func TestListenersOfAQueueShare(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		app := newApp(t)
-		app.Emits(placed)
+		b := memory.New(memory.Config{})
+		defer func() { _ = b.Close() }()
+		var app *tidings.App
 		var shared, every inbox[order]
-		for range 3 {
+		for range 3 { // replicas
+			app = newApp(t, func(c *tidings.Config) { c.Broker = b })
+			app.Emits(placed)
 			app.Listen(tidings.Listener{Queue: "workers"}, tidings.On(placed, shared.take))
 			app.Listen(tidings.Listener{}, tidings.On(placed, func(_ context.Context, o order) error {
 				every.add(o)
 				panic("a listener's panic ends nothing")
 			}))
+			defer run(t, app)()
 		}
-		stop := run(t, app)
-		defer stop()
 		for n := range 10 {
 			if err := placed.Publish(t.Context(), app.Live(), order{"a", n}); err != nil {
 				t.Fatal(err)

@@ -40,6 +40,11 @@ func (d *Direct) Send(ctx context.Context, messages ...Message) ([]Receipt, erro
 	if err != nil {
 		return nil, err
 	}
+	for i := range records {
+		if err := d.m.app.ensureTopic(ctx, records[i].Topic); err != nil { // Run may not have begun
+			return nil, err
+		}
+	}
 	return d.m.app.send(ctx, records)
 }
 
@@ -47,6 +52,12 @@ func (d *Direct) Send(ctx context.Context, messages ...Message) ([]Receipt, erro
 func (a *App) send(ctx context.Context, records []broker.Record) ([]Receipt, error) {
 	if len(records) == 0 {
 		return nil, nil
+	}
+	if a.cfg.Broker == nil {
+		return nil, errNoBroker
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("tidings: publish to %s: nothing was sent: %w", records[0].Topic, err)
 	}
 	w := &waiter{receipts: make([]Receipt, len(records)), left: len(records), done: make(chan struct{})}
 	a.cfg.Broker.Publish(ctx, records, w.finish)
@@ -60,6 +71,8 @@ func (a *App) send(ctx context.Context, records []broker.Record) ([]Receipt, err
 	}
 	return w.receipts, nil
 }
+
+var errNoBroker = errors.New("tidings: the app has no broker; set Config.Broker")
 
 // waiter collects the outcomes of one Publish call.
 type waiter struct {
@@ -90,6 +103,9 @@ type Live struct{ m *Module }
 
 // Publish sends messages to the present listeners. Subscriptions never see them.
 func (l *Live) Publish(ctx context.Context, messages ...Message) error {
+	if l.m.app.cfg.Broker == nil {
+		return errNoBroker
+	}
 	records, err := l.m.records(ctx, messages, live)
 	if err != nil {
 		return err
@@ -121,6 +137,9 @@ func (o *Outbox) Publish(ctx context.Context, messages ...Message) error {
 	for i := range records {
 		m := &messages[i]
 		rows[i] = store.Row{Record: records[i], Due: m.NotBefore, Source: cmp.Or(m.Source, o.m.app.source), MessageID: m.ID}
+	}
+	if len(rows) == 0 {
+		return nil
 	}
 	if err := tx.Append(ctx, rows...); err != nil {
 		return fmt.Errorf("tidings: publish %s in the transaction: %w", messages[0].Type, err)

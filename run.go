@@ -8,35 +8,44 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tidings-go/tidings/internal/outbox"
 )
 
 // Run checks the app, migrates the store, makes missing topics, and then runs everything until ctx ends: relay, subscriptions, listeners
-// and modules. It drains before it returns: no more messages are fetched, running handlers finish (at most Config.Stop), modules stop in reverse
-// order, and what is still in the outbox waits for the next start. It returns nil when ctx ended and all of that went well.
+// and modules. It drains before it returns: no more messages are fetched, running handlers finish, modules stop in reverse order, and what
+// is still in the outbox waits for the next start. Each of these three may take Config.Stop; what takes longer is left behind and named in the
+// error. Run returns nil when ctx ended and all of that went well. An app runs once.
 func (a *App) Run(ctx context.Context) error {
 	a.mu.Lock()
-	if a.started {
-		a.mu.Unlock()
-		return errors.New("tidings: run: the app ran before; make a new one")
-	}
+	again := a.ran
+	a.ran = true
 	a.mu.Unlock()
+	if again {
+		return errors.New("tidings: run: the app runs or has run; make a new one")
+	}
 	if err := a.prepare(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // nothing has begun, and nobody waits for it any more
+		}
 		return err
 	}
-	r := &running{app: a, failed: make(chan error, 1)}
-	if err := r.start(ctx); err != nil {
-		return errors.Join(err, r.stop(context.WithoutCancel(ctx)))
+	r := &running{app: a}
+	r.failed, r.fail = context.WithCancelCause(context.Background())
+	err := r.start(ctx)
+	if err == nil {
+		close(a.ready)
+		select {
+		case <-ctx.Done():
+		case <-r.failed.Done():
+		case err = <-a.late:
+		}
 	}
-	close(a.ready)
-	var err error
-	select {
-	case <-ctx.Done():
-	case err = <-r.failed:
-	case err = <-a.late:
-	}
-	return errors.Join(err, r.stop(context.WithoutCancel(ctx)))
+	r.stop(context.WithoutCancel(ctx))
+	r.mu.Lock() // who was left behind may still report something
+	defer r.mu.Unlock()
+	return errors.Join(append([]error{err}, r.errs...)...)
 }
 
 // prepare does all that comes before the first goroutine.
@@ -65,16 +74,20 @@ func (a *App) prepare(ctx context.Context) error {
 	return a.bind()
 }
 
-// discover runs the Discover functions, which may register more.
+// discover runs the Discover functions, which may register more, even more of their kind.
 func (a *App) discover() error {
-	a.mu.Lock()
-	modules := slices.Clone(a.modules)
-	a.mu.Unlock()
-	catalog := a.Catalog()
-	for _, m := range modules {
-		for _, fn := range m.discover {
-			if err := fn(catalog); err != nil {
-				return fmt.Errorf("tidings: discover in module %s: %w", m.name, err)
+	done := map[*Module]int{}
+	for again := true; again; {
+		again = false
+		a.mu.Lock()
+		modules := slices.Clone(a.modules)
+		a.mu.Unlock()
+		for _, m := range modules {
+			for ; done[m] < len(m.discover); done[m]++ {
+				again = true
+				if err := m.discover[done[m]](a.Catalog()); err != nil {
+					return fmt.Errorf("tidings: discover in module %s: %w", m.name, err)
+				}
 			}
 		}
 	}
@@ -106,25 +119,30 @@ func (a *App) bind() error {
 
 // running is what Run has started.
 type running struct {
-	app    *App
-	failed chan error
+	app *App
+	// failed ends when something that should run has ended.
+	failed context.Context //nolint:containedctx // it is a signal between Run's own parts
+	fail   context.CancelCauseFunc
 
-	intake      sync.WaitGroup // subscriptions and listeners
-	endIntake   context.CancelFunc
-	relay       sync.WaitGroup
-	endRelay    context.CancelFunc
-	modules     []*Module // started, in that order
-	endModules  context.CancelFunc
-	stopOnce    sync.Once
-	stopProblem error
+	intake     sync.WaitGroup // subscriptions and listeners
+	endIntake  context.CancelFunc
+	endHearing context.CancelFunc // what listeners still handle
+	relay      sync.WaitGroup
+	endRelay   context.CancelFunc
+	modules    []*Module // started, or about to, in that order
+	endModules context.CancelFunc
+
+	mu   sync.Mutex
+	errs []error
 }
 
 // start starts relay, subscriptions and listeners, and then the modules, so that nothing that a module publishes at start is missed.
 func (r *running) start(ctx context.Context) error {
 	base := context.WithoutCancel(ctx)
-	var intake, relay, modules context.Context
+	var intake, hearing, relay, modules context.Context
 	relay, r.endRelay = context.WithCancel(base)
 	intake, r.endIntake = context.WithCancel(base)
+	hearing, r.endHearing = context.WithCancel(base)
 	modules, r.endModules = context.WithCancel(base)
 	if st := r.app.cfg.Store; st != nil {
 		r.spawn(&r.relay, func() error {
@@ -134,75 +152,111 @@ func (r *running) start(ctx context.Context) error {
 	for _, s := range r.app.checked {
 		r.spawn(&r.intake, func() error { return s.run(intake) })
 	}
-	if err := r.listen(ctx, intake); err != nil {
+	if err := r.listen(ctx, intake, hearing); err != nil {
 		return err
 	}
+	// A hook that waits for something must not keep the app from ending.
+	defer context.AfterFunc(ctx, r.endModules)()
 	order, _ := startOrder(r.app.modules)
 	for _, m := range order {
 		r.modules = append(r.modules, m)
 		for _, fn := range m.onStart {
-			if err := fn(modules); err != nil {
+			if err := fn(modules); err != nil && ctx.Err() == nil {
 				return fmt.Errorf("tidings: start module %s: %w", m.name, err)
 			}
+		}
+		if ctx.Err() != nil {
+			return nil
 		}
 	}
 	return nil
 }
 
 // listen starts the listeners and waits until each one hears.
-func (r *running) listen(ctx, intake context.Context) error {
-	var hearing sync.WaitGroup
+func (r *running) listen(ctx, intake, hearing context.Context) error {
+	heard := make(chan struct{})
+	waiting := 0
 	for _, m := range r.app.modules {
 		for _, l := range m.listeners {
-			hearing.Add(1)
-			r.spawn(&r.intake, func() error { return l.run(intake, hearing.Done) })
+			waiting++
+			r.spawn(&r.intake, func() error {
+				return l.run(intake, hearing, func() {
+					select {
+					case heard <- struct{}{}:
+					case <-intake.Done():
+					}
+				})
+			})
 		}
 	}
-	heard := make(chan struct{})
-	go func() { hearing.Wait(); close(heard) }()
-	select {
-	case <-heard:
-		return nil
-	case err := <-r.failed:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("tidings: start listeners: %w", ctx.Err())
+	for ; waiting > 0; waiting-- {
+		select {
+		case <-heard:
+		case <-r.failed.Done():
+			return nil // stop reports it
+		case <-ctx.Done():
+			return nil
+		}
 	}
+	return nil
 }
 
 // spawn runs fn in the group; an error ends the app.
 func (r *running) spawn(group *sync.WaitGroup, fn func() error) {
 	group.Go(func() {
 		if err := fn(); err != nil {
-			select {
-			case r.failed <- err:
-			default:
-			}
+			r.trouble(err)
+			r.fail(err)
 		}
 	})
 }
 
-// stop ends what runs: intake first, then the modules in reverse, then the relay. It does so once.
-func (r *running) stop(ctx context.Context) error {
-	r.stopOnce.Do(func() {
-		r.endIntake()
-		r.intake.Wait()
-		limit, cancel := context.WithTimeout(ctx, r.app.cfg.Stop)
-		defer cancel()
-		var errs []error
-		for _, m := range slices.Backward(r.modules) {
-			for _, fn := range slices.Backward(m.onStop) {
-				if err := fn(limit); err != nil {
-					errs = append(errs, fmt.Errorf("tidings: stop module %s: %w", m.name, err))
+func (r *running) trouble(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.errs = append(r.errs, err)
+}
+
+// stop ends what runs: intake first, then the modules in reverse, then the relay.
+func (r *running) stop(ctx context.Context) {
+	limit := r.app.cfg.Stop
+	r.endIntake()
+	hearing := time.AfterFunc(limit, r.endHearing)
+	// Subscriptions bound themselves; a second and a half is for what they do then.
+	r.within(limit+3*time.Second/2, "subscriptions and listeners", r.intake.Wait)
+	hearing.Stop()
+	r.endHearing()
+	hooks, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for _, m := range slices.Backward(r.modules) {
+		for _, fn := range slices.Backward(m.onStop) {
+			r.within(limit+time.Second, "module "+m.name, func() {
+				if err := fn(hooks); err != nil {
+					r.trouble(fmt.Errorf("tidings: stop module %s: %w", m.name, err))
 				}
-			}
+			})
 		}
-		r.endModules()
-		r.endRelay()
-		r.relay.Wait()
-		r.stopProblem = errors.Join(errs...)
-	})
-	return r.stopProblem
+	}
+	r.endModules()
+	r.endRelay()
+	r.within(limit+3*time.Second/2, "the relay", r.relay.Wait)
+	r.fail(nil)
+}
+
+// within waits for do, and goes on without it when it takes longer than limit.
+func (r *running) within(limit time.Duration, what string, do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+		r.trouble(fmt.Errorf("tidings: stop: %s did not end within %v and was left behind", what, limit))
+	}
 }
 
 // startOrder sorts modules so that each comes after those that it depends on, and otherwise in the order in which they were added.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -62,7 +63,8 @@ type Subscription struct {
 
 // Listener is an ephemeral reader: it gets what is published from now on, live or durably, each message at most once and without retry.
 type Listener struct {
-	// Queue shares the messages: one of the listeners of a queue, over all replicas, gets each. Empty: every listener gets every message.
+	// Queue shares the messages: one of the listeners of a queue, over all replicas, gets each. A service has one listener of a queue; give
+	// it all reactions. Empty: every listener gets every message.
 	Queue string
 }
 
@@ -160,21 +162,34 @@ func (s *subscriber) single(handle func(ctx context.Context, m *Message) error) 
 		if err != nil {
 			return err
 		}
-		h := &handling{message: m, place: Place{Topic: d.Topic, Partition: d.Partition, Sequence: d.Sequence}, group: s.group}
+		h := s.handling(d, m)
 		return handle(h.context(ctx), &h.message)
 	}}
+}
+
+func (s *subscriber) handling(d *broker.Delivery, m Message) *handling {
+	return &handling{message: m, place: Place{Topic: d.Topic, Partition: d.Partition, Sequence: d.Sequence}, group: s.group}
 }
 
 func (s *subscriber) batch(b Batch, handle func(ctx context.Context, items []*consume.Item) error) *consume.Reaction {
 	return &consume.Reaction{Batch: &consume.Batch{Size: cmp.Or(b.Size, 100), Wait: cmp.Or(b.Wait, 100*time.Millisecond), Handle: handle}}
 }
 
+// inTx runs fn in a transaction. When none can be begun, that says nothing about the message.
 func (s *subscriber) inTx(ctx context.Context, fn func(ctx context.Context, tx store.Native) error) error {
 	st := s.module.app.cfg.Store
 	if st == nil {
 		return errNoStore
 	}
-	return st.InTx(ctx, fn)
+	began := false
+	err := st.InTx(ctx, func(ctx context.Context, tx store.Native) error {
+		began = true
+		return fn(ctx, tx)
+	})
+	if err != nil && !began {
+		return Unavailable(fmt.Errorf("tidings: the store of %s: %w", s.group, err))
+	}
+	return err
 }
 
 // claim notes in the transaction that this subscription handles m, and reports whether it does so for the first time.
@@ -185,7 +200,7 @@ func (s *subscriber) claim(ctx context.Context, native store.Native, m *Message)
 	}
 	first, _, err := tx.Claim(ctx, s.group, m.Source+" "+m.ID)
 	if err != nil {
-		return false, fmt.Errorf("tidings: inbox of %s: %w", s.group, err)
+		return false, Unavailable(fmt.Errorf("tidings: inbox of %s: %w", s.group, err))
 	}
 	return first, nil
 }
@@ -201,15 +216,15 @@ type listening struct {
 	byType map[string]*reaction
 }
 
-// run listens until ctx ends. Listeners handle one message at a time.
-func (l *listening) run(ctx context.Context, ready func()) error {
+// run listens until ctx ends. Listeners handle one message at a time; the handler that runs then may finish, until hard ends.
+func (l *listening) run(ctx, hard context.Context, ready func()) error {
 	a := l.module.app
 	group := ""
 	if l.Queue != "" {
 		group = a.cfg.Service + "." + l.Queue
 	}
 	err := a.cfg.Broker.Listen(ctx, broker.Listener{Topics: l.topics, Group: group, Ready: ready}, func(r broker.Record) {
-		if err := l.handle(ctx, &r); err != nil {
+		if err := l.handle(hard, &r); err != nil {
 			a.log.LogAttrs(ctx, slog.LevelWarn, "listener failed", slog.String("where", l.where), slog.String("topic", r.Topic), slog.Any("error", err))
 		}
 	})
@@ -231,7 +246,7 @@ func (l *listening) handle(ctx context.Context, r *broker.Record) (err error) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
 	h := &handling{message: m, place: Place{Topic: r.Topic}, group: l.module.app.cfg.Service}
@@ -245,7 +260,7 @@ func (l *listening) prepare() error {
 	topics := map[string]bool{}
 	for _, r := range l.reactions {
 		d := a.definition(r.event)
-		topic, err := a.cfg.Topology.SubscribeTopic(a.cfg.Service, d)
+		topic, err := a.readTopic(d)
 		if err != nil {
 			return fmt.Errorf("tidings: listener (%s): %w", l.where, err)
 		}

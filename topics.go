@@ -9,6 +9,23 @@ import (
 	"github.com/tidings-go/tidings/broker"
 )
 
+// publishTopic and readTopic are where the topology puts an event, with a name that every broker takes.
+func (a *App) publishTopic(d Definition) (string, error) {
+	name, err := a.cfg.Topology.PublishTopic(a.cfg.Service, d)
+	if err == nil {
+		err = checkTopic(name)
+	}
+	return name, err
+}
+
+func (a *App) readTopic(d Definition) (string, error) {
+	name, err := a.cfg.Topology.SubscribeTopic(a.cfg.Service, d)
+	if err == nil {
+		err = checkTopic(name)
+	}
+	return name, err
+}
+
 // readTopics is what a subscription reads: its own Topics, or those of its events. When its events have different topics and are all
 // published to one, it reads that one and skips the rest, since only there are they in order.
 func (a *App) readTopics(s *subscriber) ([]string, error) {
@@ -21,12 +38,12 @@ func (a *App) readTopics(s *subscriber) ([]string, error) {
 			continue
 		}
 		d := a.definition(r.event)
-		topic, err := a.cfg.Topology.SubscribeTopic(a.cfg.Service, d)
+		topic, err := a.readTopic(d)
 		if err != nil {
 			return nil, err
 		}
 		read[topic] = true
-		if topic, err = a.cfg.Topology.PublishTopic(a.cfg.Service, d); err != nil {
+		if topic, err = a.publishTopic(d); err != nil {
 			return nil, err
 		}
 		published[topic] = true
@@ -81,10 +98,9 @@ func (w *wanted) topic(name string, err error) *broker.Topic {
 }
 
 func (w *wanted) event(c *core) {
-	cfg := w.app.cfg
 	d := w.app.definition(c)
-	w.topic(cfg.Topology.PublishTopic(cfg.Service, d))
-	w.topic(cfg.Topology.SubscribeTopic(cfg.Service, d))
+	w.topic(w.app.publishTopic(d))
+	w.topic(w.app.readTopic(d))
 }
 
 func (w *wanted) subscription(s *subscriber) {
@@ -112,6 +128,9 @@ func (a *App) topic(name string) *broker.Topic {
 // Topics asks the broker about every topic that the app publishes to or reads from: what it holds, how it differs from what the app wants,
 // and how far each of the app's groups is behind.
 func (a *App) Topics(ctx context.Context) ([]broker.TopicState, error) {
+	if a.cfg.Broker == nil {
+		return nil, errNoBroker
+	}
 	states, err := a.cfg.Broker.Topics(ctx, broker.Inspect, a.wantedTopics()...)
 	if err != nil {
 		return nil, fmt.Errorf("tidings: inspect topics: %w", err)
@@ -119,13 +138,16 @@ func (a *App) Topics(ctx context.Context) ([]broker.TopicState, error) {
 	return states, nil
 }
 
-// ensureTopic makes a topic that no definition names, if it is missing.
+// ensureTopic makes a topic if it is missing: one that no definition names, or one that is published to before Run.
 func (a *App) ensureTopic(ctx context.Context, name string) error {
 	if _, ok := a.ensured.Load(name); ok {
 		return nil
 	}
+	if a.cfg.Broker == nil {
+		return errNoBroker
+	}
 	if err := checkTopic(name); err != nil {
-		return fmt.Errorf("tidings: forward: %w", err)
+		return fmt.Errorf("tidings: %w", err)
 	}
 	if _, err := a.cfg.Broker.Topics(ctx, broker.Apply, *a.topic(name)); err != nil {
 		return fmt.Errorf("tidings: provision topic %s: %w", name, err)
@@ -143,6 +165,7 @@ func (a *App) provision(ctx context.Context) error {
 	}
 	var problems []Problem
 	for _, s := range states {
+		a.ensured.Store(s.Name, true)
 		for _, diff := range s.Diff {
 			problems = append(problems, Problem{Wrong, "topic " + s.Name, diff})
 		}

@@ -25,6 +25,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -38,9 +39,12 @@ import (
 // ErrInUse says that another process has the folder.
 var ErrInUse = errors.New("another process uses the folder")
 
+// forever is the retention of topics that nobody else could keep.
+const forever = 100 * 365 * 24 * time.Hour
+
 // Config configures a node. The zero value is complete.
 type Config struct {
-	// Broker and Store configure the two parts.
+	// Broker and Store configure the two parts. Messages are kept for ever, unless Broker.Retention says otherwise: limit it for topics that grow.
 	Broker nats.Config
 	Store  sqlite.Config
 	// Start bounds the wait for the server to be ready, which after a crash reads its files. Default 30 s.
@@ -57,6 +61,9 @@ type Node struct {
 	conn   *natsgo.Conn
 	broker *nats.Broker
 	store  *sqlite.Store
+
+	closing sync.Once
+	closed  error
 }
 
 // Open starts the broker and opens the store in dir, which is made if it does not exist. It fails with ErrInUse when another process has it.
@@ -86,11 +93,12 @@ func Open(ctx context.Context, dir string, cfg Config) (*Node, error) {
 }
 
 func (n *Node) start(ctx context.Context, cfg Config) error {
-	if err := n.startServer(cfg); err != nil {
+	if err := n.startServer(ctx, cfg); err != nil {
 		return err
 	}
 	cfg.Broker.Log = cmp.Or(cfg.Broker.Log, cfg.Log)
-	cfg.Broker.Exclusive = true // the lock on the folder says so
+	cfg.Broker.Exclusive = true                                  // the lock on the folder says so
+	cfg.Broker.Retention = cmp.Or(cfg.Broker.Retention, forever) // what waits for the next start must still be there then
 	var err error
 	if n.broker, err = nats.New(ctx, n.conn, cfg.Broker); err != nil {
 		return fmt.Errorf("embedded: %w", err)
@@ -104,7 +112,7 @@ func (n *Node) start(ctx context.Context, cfg Config) error {
 
 // startServer starts the NATS server and connects to it in process. It listens on a loopback port too, for Attach, and takes only who
 // knows the token in the endpoint file.
-func (n *Node) startServer(cfg Config) error {
+func (n *Node) startServer(ctx context.Context, cfg Config) error {
 	token := rand.Text()
 	s, err := server.NewServer(&server.Options{
 		ServerName:             "tidings",
@@ -122,15 +130,35 @@ func (n *Node) startServer(cfg Config) error {
 		return fmt.Errorf("embedded: configure the broker: %w", err)
 	}
 	n.server = s
-	s.SetLogger(serverLog{cfg.Log}, false, false)
+	log := serverLog{log: cfg.Log, fatal: make(chan error, 1)}
+	s.SetLogger(log, false, false)
 	s.Start()
-	if !s.ReadyForConnections(cfg.Start) {
-		return fmt.Errorf("embedded: the broker was not ready after %v; its files are in %s", cfg.Start, filepath.Join(n.dir, "nats"))
+	if err = awaitServer(ctx, s, log.fatal, cfg.Start); err != nil {
+		return fmt.Errorf("embedded: start the broker, whose files are in %s: %w", filepath.Join(n.dir, "nats"), err)
 	}
 	if n.conn, err = natsgo.Connect("", natsgo.InProcessServer(s), natsgo.Token(token), natsgo.Name("tidings embedded")); err != nil {
 		return fmt.Errorf("embedded: connect to the broker: %w", err)
 	}
 	return writeEndpoint(n.dir, endpoint{URL: s.ClientURL(), Token: token})
+}
+
+// awaitServer waits until the server can be used.
+func awaitServer(ctx context.Context, s *server.Server, fatal <-chan error, limit time.Duration) error {
+	for deadline := time.Now().Add(limit); ; {
+		if s.ReadyForConnections(50 * time.Millisecond) {
+			return nil
+		}
+		select {
+		case err := <-fatal:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		default:
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("it was not ready after %v", limit)
+		}
+	}
 }
 
 // Broker is the node's broker.
@@ -139,8 +167,13 @@ func (n *Node) Broker() *nats.Broker { return n.broker }
 // Store is the node's store.
 func (n *Node) Store() *sqlite.Store { return n.store }
 
-// Close stops both and gives the folder up. End the app's Run first.
+// Close stops both and gives the folder up. End the app's Run first. Closing again does nothing.
 func (n *Node) Close() error {
+	n.closing.Do(func() { n.closed = n.close() })
+	return n.closed
+}
+
+func (n *Node) close() error {
 	var errs []error
 	if n.store != nil {
 		errs = append(errs, n.store.Close())

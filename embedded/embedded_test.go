@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 
@@ -126,5 +128,19 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 	}
 	if _, err := embedded.Open(t.Context(), file, embedded.Config{}); err == nil {
 		t.Error("opened a file as a folder")
+	}
+}
+
+// A server that can't start says why, and does so at once.
+func TestOpenSaysWhyTheBrokerDoesNotStart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "nats"), []byte("a file where a folder must be"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	_, err := embedded.Open(t.Context(), dir, embedded.Config{Log: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), "nats") || time.Since(begun) > 20*time.Second {
+		t.Errorf("Open = %v after %v", err, time.Since(begun))
 	}
 }

@@ -34,7 +34,12 @@ func writeEndpoint(dir string, e endpoint) error {
 	if err := removeEndpoint(dir); err != nil {
 		return err
 	}
-	if err := os.WriteFile(endpointFile(dir), b, 0o600); err != nil {
+	// It appears whole, for those who look at that moment.
+	whole := endpointFile(dir) + ".new"
+	if err := os.WriteFile(whole, b, 0o600); err != nil {
+		return fmt.Errorf("embedded: write the endpoint: %w", err)
+	}
+	if err := os.Rename(whole, endpointFile(dir)); err != nil {
 		return fmt.Errorf("embedded: write the endpoint: %w", err)
 	}
 	return nil
@@ -61,6 +66,9 @@ func Attach(ctx context.Context, dir string) (*natsgo.Conn, error) {
 	if err = json.Unmarshal(b, &e); err != nil {
 		return nil, fmt.Errorf("embedded: attach to %s: read the endpoint: %w", dir, err)
 	}
+	if err = ctx.Err(); err != nil {
+		return nil, fmt.Errorf("embedded: attach to %s: %w", dir, err)
+	}
 	options := []natsgo.Option{natsgo.Token(e.Token), natsgo.Name("tidings attached")}
 	if deadline, ok := ctx.Deadline(); ok {
 		options = append(options, natsgo.Timeout(time.Until(deadline)))
@@ -73,7 +81,11 @@ func Attach(ctx context.Context, dir string) (*natsgo.Conn, error) {
 }
 
 // serverLog passes what the NATS server logs on to slog: errors and warnings as they are, the rest for debugging.
-type serverLog struct{ log *slog.Logger }
+type serverLog struct {
+	log *slog.Logger
+	// fatal gets what keeps the server from starting.
+	fatal chan error
+}
 
 func (l serverLog) line(level slog.Level, format string, args []any) {
 	l.log.LogAttrs(context.Background(), level, "embedded broker", slog.String("line", fmt.Sprintf(format, args...)))
@@ -81,17 +93,25 @@ func (l serverLog) line(level slog.Level, format string, args []any) {
 
 func (l serverLog) Noticef(format string, args ...any) { l.line(slog.LevelDebug, format, args) }
 
-// Warnf lowers what the server says of consumers that a crash has left half made or half deleted: nobody has been told of them, and
-// their names are never used again.
+// Warnf lowers what the server says of consumers and streams that a crash has left half made or half deleted: nobody has been told of
+// them. They are made again where they are needed.
 func (l serverLog) Warnf(format string, args ...any) {
 	level := slog.LevelWarn
-	if strings.Contains(format, "Missing consumer") {
+	if strings.Contains(format, "Missing consumer") || strings.Contains(format, "Missing stream") {
 		level = slog.LevelDebug
 	}
 	l.line(level, format, args)
 }
 
-func (l serverLog) Fatalf(format string, args ...any) { l.line(slog.LevelError, format, args) }
+// Fatalf is called when the server can't start, and hands the reason to who waits for it.
+func (l serverLog) Fatalf(format string, args ...any) {
+	select {
+	case l.fatal <- fmt.Errorf(format, args...):
+	default:
+		l.line(slog.LevelError, format, args)
+	}
+}
+
 func (l serverLog) Errorf(format string, args ...any) { l.line(slog.LevelError, format, args) }
 func (l serverLog) Debugf(format string, args ...any) { l.line(slog.LevelDebug, format, args) }
 func (l serverLog) Tracef(format string, args ...any) { l.line(slog.LevelDebug, format, args) }

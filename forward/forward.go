@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/tidings-go/tidings"
+	"github.com/tidings-go/tidings/broker"
 )
 
 // Config has a useful zero value.
@@ -41,7 +42,8 @@ func Add(m *tidings.Module, cfg Config) {
 	f := &forwarder{module: m, topology: cfg.Topology, events: map[string]tidings.Definition{}}
 	m.Discover(f.learn)
 	m.Subscribe(
-		tidings.Subscription{Name: cmp.Or(cfg.Name, "forwarder"), Topics: []string{cmp.Or(cfg.Topology.Topic, "events")}},
+		// Nothing is wrong with a message that can't be forwarded now; what can never be is answered with Term.
+		tidings.Subscription{Name: cmp.Or(cfg.Name, "forwarder"), Topics: []string{cmp.Or(cfg.Topology.Topic, "events")}, OnFailure: tidings.Block},
 		tidings.OnBatch(tidings.Any(), cfg.Batch, f.forward),
 	)
 }
@@ -96,11 +98,30 @@ func (f *forwarder) send(ctx context.Context, topic string, deliveries []*tiding
 	for i, d := range deliveries {
 		messages[i] = d.Message
 	}
-	if err := f.module.Forward(ctx, topic, messages...); err != nil {
+	err := f.module.Forward(ctx, topic, messages...)
+	if broker.Permanent(err) {
+		return f.sendEach(ctx, topic, deliveries)
+	}
+	if err != nil {
 		return fmt.Errorf("forward: %d messages to %s: %w", len(messages), topic, err)
 	}
 	for _, d := range deliveries {
 		d.Ack()
+	}
+	return nil
+}
+
+// sendEach is for messages of which one can never be forwarded: that one goes to the dead letters.
+func (f *forwarder) sendEach(ctx context.Context, topic string, deliveries []*tidings.Delivery[tidings.Raw]) error {
+	for _, d := range deliveries {
+		switch err := f.module.Forward(ctx, topic, d.Message); {
+		case broker.Permanent(err):
+			d.Term(err)
+		case err != nil:
+			return fmt.Errorf("forward: to %s: %w", topic, err)
+		default:
+			d.Ack()
+		}
 	}
 	return nil
 }

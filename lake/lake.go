@@ -53,7 +53,7 @@ func Add(m *tidings.Module, cfg Config) {
 	cfg.Batch.Size = cmp.Or(cfg.Batch.Size, 500)
 	cfg.Batch.Wait = cmp.Or(cfg.Batch.Wait, 50*time.Millisecond)
 	m.Subscribe(
-		tidings.Subscription{Name: cmp.Or(cfg.Name, "lake"), Topics: cfg.Topics},
+		tidings.Subscription{Name: cmp.Or(cfg.Name, "lake"), Topics: cfg.Topics, OnFailure: tidings.Block},
 		tidings.OnBatchTx(tidings.Any(), cfg.Batch, keep),
 	)
 }
@@ -71,6 +71,8 @@ var schema = []string{
 		correlation_id TEXT   NOT NULL,
 		causation_id   TEXT   NOT NULL,
 		trace_parent   TEXT   NOT NULL,
+		trace_state    TEXT   NOT NULL,
+		data_schema    TEXT   NOT NULL,
 		content_type   TEXT   NOT NULL,
 		extensions     TEXT   NOT NULL,
 		headers        TEXT   NOT NULL,

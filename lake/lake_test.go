@@ -173,7 +173,7 @@ func TestReadReportsWhatIsWrong(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const bad = `INSERT INTO tidings_lake VALUES (1, 'id', '/s', 'a.B.v1', '', '', 'yesterday', '', '', '', '', '{}', '[]', '', '')`
+	const bad = `INSERT INTO tidings_lake VALUES (1, 'id', '/s', 'a.B.v1', '', '', 'yesterday', '', '', '', '', '', '', '{}', '[]', '', '')`
 	if _, err := db.ExecContext(t.Context(), bad); err != nil {
 		t.Fatal(err)
 	}

@@ -22,9 +22,9 @@ type Message struct {
 }
 
 const (
-	columns = "position, id, source, type, subject, key, time, correlation_id, causation_id, trace_parent, " +
+	columns = "position, id, source, type, subject, key, time, correlation_id, causation_id, trace_parent, trace_state, data_schema, " +
 		"content_type, extensions, headers, data, stored_at"
-	columnCount = 15
+	columnCount = 17
 )
 
 // insertStatement stores n messages, except those that the lake has.
@@ -57,7 +57,7 @@ func appendArgs(args []any, position int64, m *tidings.Message, now string) ([]a
 		data = []byte{}
 	}
 	return append(args, position, m.ID, m.Source, m.Type, m.Subject, m.Key, formatTime(m.Time), m.CorrelationID, m.CausationID,
-		m.TraceParent, m.ContentType, extensions, headers, data, now), nil
+		m.TraceParent, m.TraceState, m.DataSchema, m.ContentType, extensions, headers, data, now), nil
 }
 
 // scanner is *sql.Rows.
@@ -67,7 +67,7 @@ func scanMessage(row scanner) (Message, error) {
 	var m Message
 	var at, storedAt, extensions, headers string
 	err := row.Scan(&m.Position, &m.ID, &m.Source, &m.Type, &m.Subject, &m.Key, &at, &m.CorrelationID, &m.CausationID,
-		&m.TraceParent, &m.ContentType, &extensions, &headers, &m.Data, &storedAt)
+		&m.TraceParent, &m.TraceState, &m.DataSchema, &m.ContentType, &extensions, &headers, &m.Data, &storedAt)
 	if err != nil {
 		return m, err
 	}

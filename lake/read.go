@@ -23,9 +23,10 @@ type Filter struct {
 	Limit int
 }
 
-// Read reads messages in the order of their positions.
+// Read reads messages in the order of their positions. Each range over the result begins anew.
 func Read(ctx context.Context, db DB, f Filter) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
+		f := f
 		for left := f.Limit; ; {
 			page := f
 			page.Limit = readPage

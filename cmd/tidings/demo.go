@@ -46,6 +46,9 @@ anything was lost, doubled or out of order, or if a line of the input was bad.`,
   echo '{"show":"hamlet","customer":"Ada","seats":2}' | tidings demo --input -`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("bookings") && o.bookings == 0 || cmd.Flags().Changed("input") && o.input == "" {
+				return usageError{errors.New("--bookings wants a positive number, and --input a file or -")}
+			}
 			if err := o.check(); err != nil {
 				return err
 			}
@@ -95,7 +98,7 @@ func runDemo(ctx context.Context, o demoOptions, in io.Reader, out, status io.Wr
 	log := slog.New(slog.NewTextHandler(status, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	node, err := embedded.Open(ctx, dir, embedded.Config{Log: log})
 	if err != nil {
-		return err
+		return o.unlessInterrupted(ctx, err)
 	}
 	defer func() { err = errors.Join(err, node.Close()) }()
 
@@ -105,7 +108,7 @@ func runDemo(ctx context.Context, o demoOptions, in io.Reader, out, status io.Wr
 	}
 	platform, err := tickets.New(ctx, tickets.Config{Broker: b, Store: node.Store(), DB: node.Store().DB(), Addr: o.addr, Log: log})
 	if err != nil {
-		return err
+		return o.unlessInterrupted(ctx, err)
 	}
 	d := &demoRun{options: o, platform: platform, in: in, out: out, status: status}
 	return d.run(ctx)
@@ -114,7 +117,11 @@ func runDemo(ctx context.Context, o demoOptions, in io.Reader, out, status io.Wr
 // demoFolder is the folder for the data, and a function that removes it if it is a temporary one.
 func demoFolder(data string) (string, func(), error) {
 	if data != "" {
-		return data, func() {}, nil
+		dir, err := filepath.Abs(data)
+		if err != nil {
+			return "", nil, fmt.Errorf("find the folder %s: %w", data, err)
+		}
+		return dir, func() {}, nil
 	}
 	dir, err := os.MkdirTemp("", "tidings-demo-")
 	if err != nil {

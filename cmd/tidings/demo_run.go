@@ -38,7 +38,7 @@ func (d *demoRun) run(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 		stop()
-		return <-ended
+		return errors.Join(d.options.interrupted(), <-ended)
 	}
 	work := make(chan error, 1)
 	go func() { work <- d.work(ctx) }()
@@ -74,25 +74,34 @@ func (d *demoRun) work(ctx context.Context) error {
 	}
 	bar.done()
 	if err != nil {
-		return d.interrupted(ctx, err)
+		return d.options.unlessInterrupted(ctx, err)
 	}
 	summary, err := d.platform.Report(ctx)
 	if err != nil {
-		return d.interrupted(ctx, err)
+		return d.options.unlessInterrupted(ctx, err)
 	}
 	summary.SSEUpdates, summary.Seconds = updates.Load(), time.Since(started).Seconds()
 	return d.print(&summary)
 }
 
-// interrupted is what a run is told that was ended before its work was.
-func (d *demoRun) interrupted(ctx context.Context, err error) error {
+// unlessInterrupted is err, or what is said instead when the run was interrupted.
+func (o *demoOptions) unlessInterrupted(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	if d.options.data != "" {
+	return o.interrupted()
+}
+
+// interrupted is what is said of a run that was ended before its work was. One without a bound is always ended like this.
+func (o *demoOptions) interrupted() error {
+	switch {
+	case !o.bounded():
+		return nil
+	case o.data != "":
 		return errors.New("interrupted: run it again to go on from what is there")
+	default:
+		return errors.New("interrupted")
 	}
-	return errors.New("interrupted")
 }
 
 // book makes the bookings.

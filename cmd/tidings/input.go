@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/tidings-go/tidings/examples/tickets"
 )
@@ -35,20 +36,20 @@ func (d *demoRun) readInput(ctx context.Context, bar *bar) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	lines := make(chan line, inputWorkers)
+	scanned := make(chan error, 1)
+	go func() { // it may wait for input for ever, and is left to that when the run ends
+		defer close(lines)
+		scanned <- i.scan(ctx, in, lines)
+	}()
 	var workers sync.WaitGroup
 	for range inputWorkers {
-		workers.Go(func() {
-			for l := range lines {
-				if err := i.book(ctx, l); err != nil {
-					cancel(err)
-				}
-			}
-		})
+		workers.Go(func() { i.bookAll(ctx, lines, cancel) })
 	}
-	err := i.scan(ctx, in, lines)
-	close(lines)
 	workers.Wait()
-	return errors.Join(err, context.Cause(ctx))
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return <-scanned
 }
 
 // input is a file of bookings.
@@ -66,25 +67,49 @@ type line struct {
 }
 
 func (i *input) scan(ctx context.Context, in io.Reader, lines chan<- line) error {
-	scanner := bufio.NewScanner(in)
-	scanner.Buffer(nil, maxLine)
-	number := 0
-	for scanner.Scan() {
-		number++
-		text := bytes.TrimSpace(scanner.Bytes())
-		if len(text) == 0 {
-			continue
+	reader := bufio.NewReaderSize(in, maxLine)
+	for number := 1; ; number++ {
+		text, err := reader.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			i.bad(line{number: number}, fmt.Errorf("longer than %d bytes", maxLine))
+			for errors.Is(err, bufio.ErrBufferFull) {
+				_, err = reader.ReadSlice('\n')
+			}
+			text = nil
 		}
-		select {
-		case lines <- line{number, bytes.Clone(text)}:
-		case <-ctx.Done():
+		if number == 1 {
+			text = bytes.TrimPrefix(text, []byte("\ufeff"))
+		}
+		if text = bytes.TrimSpace(text); len(text) > 0 {
+			select {
+			case lines <- line{number, bytes.Clone(text)}:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
+		if err != nil {
+			return fmt.Errorf("read bookings, line %d: %w", number, err)
+		}
 	}
-	if err := scanner.Err(); err != nil {
-		return fmt.Errorf("read bookings after line %d: %w", number, err)
+}
+
+func (i *input) bookAll(ctx context.Context, lines <-chan line, fail context.CancelCauseFunc) {
+	for {
+		select {
+		case l, more := <-lines:
+			if !more {
+				return
+			}
+			if err := i.book(ctx, l); err != nil {
+				fail(err)
+			}
+		case <-ctx.Done():
+			return
+		}
 	}
-	return nil
 }
 
 // book makes the booking of a line. An error ends the run.
@@ -93,8 +118,13 @@ func (i *input) book(ctx context.Context, l line) error {
 	decoder := json.NewDecoder(bytes.NewReader(l.text))
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(&request)
-	if err == nil && decoder.More() {
-		err = errors.New("more than one value")
+	if err == nil {
+		if _, rest := decoder.Token(); !errors.Is(rest, io.EOF) {
+			err = errors.New("something follows the value")
+		}
+	}
+	if err == nil && !utf8.Valid(l.text) {
+		err = errors.New("not valid UTF-8")
 	}
 	if err != nil {
 		i.bad(l, err)

@@ -31,6 +31,7 @@ type usageError struct{ error }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // whoever asks a second time does not want to wait
 	err := root().ExecuteContext(ctx)
 	stop()
 	os.Exit(report(err))

@@ -111,7 +111,8 @@ func TestDemoReadsBookingsAsJSONLines(t *testing.T) {
 		t.Errorf("exit %d, %s%s", r.code, r.out, r.status)
 	}
 	file := filepath.Join(t.TempDir(), "bookings.jsonl")
-	bad := good + "nonsense\n" + `{"show":"hamlet","customer":"","seats":2}` + "\n" + `{"show":"hamlet","customer":"Bo","seats":2,"vip":true}` + "\n" + good
+	bad := good + "nonsense\n" + `{"show":"hamlet","customer":"","seats":2}` + "\n" + `{"show":"hamlet","customer":"Bo","seats":2,"vip":true}` + "\n" +
+		strings.TrimSpace(good) + "}\n" + `{"show":"` + strings.Repeat("x", 100_000) + `"}` + "\n" + good
 	if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +120,7 @@ func TestDemoReadsBookingsAsJSONLines(t *testing.T) {
 	if s := r.summary(t); r.code != exitFailure || s.Bookings != 2 || s.Lost != 0 {
 		t.Errorf("exit %d, summary %+v", r.code, s)
 	}
-	for _, want := range []string{"line 2:", "line 3:", "customer", "line 4:", "vip"} {
+	for _, want := range []string{"line 2:", "line 3:", "customer", "line 4:", "vip", "line 5:", "something follows", "line 6:", "longer than"} {
 		if !strings.Contains(r.status, want) {
 			t.Errorf("no %q in what it said:\n%s", want, r.status)
 		}
@@ -131,6 +132,8 @@ func TestWrongCallsExitWith2(t *testing.T) {
 	for _, args := range [][]string{
 		{"demo", "--bookings", "-1"},
 		{"demo", "--bookings", "1", "--input", "-"},
+		{"demo", "--bookings", "0"},
+		{"demo", "--input", ""},
 		{"demo", "-o", "xml"},
 		{"demo", "--sabotage", "everything"},
 		{"demo", "--nonsense"},
@@ -180,5 +183,24 @@ func TestDemoRunsUntilItIsInterrupted(t *testing.T) {
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the demo ended with %v", err)
+	}
+}
+
+// A run that waits for input can be ended all the same.
+func TestDemoCanBeInterruptedWhileItReads(t *testing.T) {
+	t.Parallel()
+	cmd, _, status := command(t.Context(), "demo", "--input", "-")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	interrupt := time.AfterFunc(3*time.Second, func() { _ = cmd.Process.Signal(syscall.SIGINT) })
+	defer interrupt.Stop()
+	if err := cmd.Wait(); err == nil || !strings.Contains(status.String(), "interrupted") {
+		t.Errorf("it ended with %v: %s", err, status)
 	}
 }

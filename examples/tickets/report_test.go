@@ -75,7 +75,7 @@ func TestReportSeesEveryDamage(t *testing.T) {
 		},
 		{
 			"an internal event in the lake", `INSERT INTO tidings_lake SELECT 1000000 + position, 'x', source, 'tickets.InternalOpsReadModelUpdated.v1', subject, key, time,
-				correlation_id, causation_id, trace_parent, content_type, extensions, headers, data, stored_at FROM tidings_lake LIMIT 1`,
+				correlation_id, causation_id, trace_parent, trace_state, data_schema, content_type, extensions, headers, data, stored_at FROM tidings_lake LIMIT 1`,
 			func(s *tickets.Summary) { s.InternalInLake, s.LakeRows = 1, s.LakeRows+1 },
 		},
 	} {

@@ -52,7 +52,7 @@ func (p *Platform) Handler() http.Handler {
 func (w *web) start(ctx context.Context) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", w.platform.cfg.Addr)
 	if err != nil {
-		return fmt.Errorf("tickets: listen: %w", err)
+		return fmt.Errorf("tickets: listen on %s (Config.Addr, --addr): %w", w.platform.cfg.Addr, err)
 	}
 	w.listener = listener
 	w.server = &http.Server{
@@ -79,7 +79,13 @@ func (w *web) stop(ctx context.Context) error {
 	if w.server == nil {
 		return nil
 	}
-	err := w.server.Shutdown(ctx)
+	// A request that takes longer than this is half sent, or gone.
+	patient, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	err := w.server.Shutdown(patient)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = w.server.Close()
+	}
 	<-w.served
 	if err != nil {
 		return fmt.Errorf("tickets: stop the web server: %w", err)
@@ -90,6 +96,10 @@ func (w *web) stop(ctx context.Context) error {
 func (w *web) url() string {
 	if w.listener == nil {
 		return ""
+	}
+	host, port, err := net.SplitHostPort(w.listener.Addr().String())
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		return "http://" + net.JoinHostPort("127.0.0.1", port)
 	}
 	return "http://" + w.listener.Addr().String()
 }
@@ -103,6 +113,15 @@ func (p *Platform) hosts() []string {
 	return hosts
 }
 
+// localIP is the address of this machine that a request came to. A foreign page's name is never an address.
+func localIP(r *http.Request) string {
+	addr, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok {
+		return ""
+	}
+	return addr.IP.String()
+}
+
 // secure refuses foreign host names and tells the browser to load nothing from elsewhere.
 func secure(hosts []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -110,7 +129,8 @@ func secure(hosts []string, next http.Handler) http.Handler {
 		if name, _, err := net.SplitHostPort(host); err == nil {
 			host = name
 		}
-		if !slices.Contains(hosts, strings.ToLower(strings.Trim(host, "[]"))) {
+		host = strings.ToLower(strings.Trim(host, "[]"))
+		if !slices.Contains(hosts, host) && (host == "" || host != localIP(r)) {
 			refuse(w, "this host name is not served: ask for localhost, or add the name to Config.Hosts")
 			return
 		}

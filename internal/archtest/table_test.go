@@ -19,7 +19,7 @@ internal/outbox         <- broker store   tests: store/sqlite
 tidings                 <- broker store internal/cloudevents internal/consume internal/outbox github.com/google/uuid
 
 # What is built on subscriptions.
-forward                 <- tidings   tests: broker store store/sqlite
+forward                 <- tidings broker   tests: store store/sqlite
 lake                    <- tidings broker store   tests: store/sqlite
 sse                     <-
 

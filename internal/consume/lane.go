@@ -29,6 +29,7 @@ type trouble struct {
 	timer   *time.Timer
 	dead    bool // it was given up on and waits to be stored
 	burials int  // how often storing it has failed
+	outages int  // how often in a row what it needs was not there
 }
 
 // state is where a message stands. It moves down this list, and from running back to queued.

@@ -2,6 +2,7 @@ package consume
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -18,6 +19,10 @@ func RetryAfter(d time.Duration, err error) error {
 // DeadLetter says that trying again can't help: the message becomes a dead letter now. The result wraps err, which may be nil.
 func DeadLetter(err error) error { return &verdict{kind: deadLetter, err: err} }
 
+// Unavailable says that nothing is wrong with the message: what it needs is not there, a database say. It is tried again with growing
+// waits for as long as it takes, and no attempt is counted. The result wraps err, which may be nil.
+func Unavailable(err error) error { return &verdict{kind: unavailable, err: err} }
+
 // verdict is an error that says what to do with the message that caused it.
 type verdict struct {
 	kind  kind
@@ -32,6 +37,7 @@ const (
 	discard
 	retryAfter
 	deadLetter
+	unavailable
 )
 
 func (v *verdict) Error() string {
@@ -42,12 +48,25 @@ func (v *verdict) Error() string {
 		return "the handler discarded the message"
 	case v.kind == retryAfter:
 		return "the handler asked for the message again after " + v.after.String()
+	case v.kind == unavailable:
+		return "something that the handler needs is not available"
 	default:
 		return "the handler gave the message up"
 	}
 }
 
 func (v *verdict) Unwrap() error { return v.err }
+
+// sound is err, unless it panics when it is asked what it is, as a nil pointer in an error does.
+func sound(err error) (out error) {
+	defer func() {
+		if p := recover(); p != nil {
+			out = fmt.Errorf("the handler returned an error of type %T that panics: %v", err, p)
+		}
+	}()
+	_, _ = err.Error(), verdictOf(err)
+	return err
+}
 
 // verdictOf is what err says to do, also when somebody wrapped the verdict. The outermost one counts.
 func verdictOf(err error) verdict {

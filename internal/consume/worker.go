@@ -164,6 +164,7 @@ func (c *Consumer) judge(m *message, err error) outcome {
 	if err == nil {
 		return outcome{end: handled}
 	}
+	err = sound(err)
 	v := verdictOf(err)
 	if v.kind == discard {
 		c.log.LogAttrs(m.part.ctx, slog.LevelInfo, "a message was discarded", m.attrs(err)...)
@@ -173,6 +174,14 @@ func (c *Consumer) judge(m *message, err error) outcome {
 		return outcome{end: again} // Interrupted, which says nothing about the message: it is left to the next owner.
 	}
 	t := m.troubled()
+	if v.kind == unavailable {
+		m.attempt--
+		t.outages++
+		t.due = time.Now().Add(c.cfg.Retry.wait(t.outages))
+		c.log.LogAttrs(m.part.ctx, slog.LevelWarn, "a message waits for something that is not available", m.attrs(err)...)
+		return outcome{end: again, failed: true}
+	}
+	t.outages = 0
 	t.history = remember(t.history, newFailure(int(m.attempt), err))
 	exhausted := int(m.attempt) >= c.cfg.Retry.Attempts
 	switch {
