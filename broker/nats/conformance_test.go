@@ -16,7 +16,7 @@ import (
 func TestConformanceInProcess(t *testing.T) {
 	s := startServer(t)
 	f := fixture(s.url)
-	f.Caps = brokertest.Caps{ServerGoroutines: true}
+	f.Caps = brokertest.Caps{ServerGoroutines: true, ServerHeap: true}
 	f.Restart = func(tb testing.TB) { tb.Helper(); s.restart() }
 	brokertest.Run(t, f)
 }
@@ -38,7 +38,7 @@ func fixture(url func() string) brokertest.Fixture {
 	return brokertest.Fixture{
 		Open: func(tb testing.TB) (broker.Broker, func()) {
 			tb.Helper()
-			b, err := nats.Open(tb.Context(), url(), nats.Config{LeaseTTL: 6 * time.Second, PublishTimeout: 8 * time.Second, Log: slog.New(slog.NewTextHandler(tb.Output(), nil))})
+			b, err := nats.Open(tb.Context(), url(), nats.Config{LeaseTTL: 6 * time.Second, PublishTimeout: 5 * time.Second, Log: slog.New(slog.NewTextHandler(tb.Output(), nil))})
 			if err != nil {
 				tb.Fatal(err)
 			}

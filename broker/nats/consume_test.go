@@ -97,10 +97,10 @@ func values(deliveries []broker.Delivery) (values []string) {
 	return values
 }
 
-// consumers are the names of a topic's consumers and their positions.
-func consumers(tb testing.TB, js jetstream.JetStream, topic string) map[string]uint64 {
+// consumers are the names of the consumers of topic t and their positions.
+func consumers(tb testing.TB, js jetstream.JetStream) map[string]uint64 {
 	tb.Helper()
-	stream, err := js.Stream(tb.Context(), "tidings_"+topic)
+	stream, err := js.Stream(tb.Context(), "tidings_t")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -115,10 +115,10 @@ func consumers(tb testing.TB, js jetstream.JetStream, topic string) map[string]u
 	return all
 }
 
-func wantConsumers(tb testing.TB, js jetstream.JetStream, topic string, want map[string]uint64) {
+func wantConsumers(tb testing.TB, js jetstream.JetStream, want map[string]uint64) {
 	tb.Helper()
 	testenv.Eventually(tb, 10*time.Second, func() error {
-		if got := consumers(tb, js, topic); fmt.Sprint(got) != fmt.Sprint(want) {
+		if got := consumers(tb, js); fmt.Sprint(got) != fmt.Sprint(want) {
 			return fmt.Errorf("the consumers are %v, want %v", got, want)
 		}
 		return nil
@@ -127,6 +127,7 @@ func wantConsumers(tb testing.TB, js jetstream.JetStream, topic string, want map
 
 // What this package believes of JetStream's positions.
 func TestPositionsOfJetStreamAreWhatTheyMustBe(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	js := raw(t, s)
 	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "s", Subjects: []string{"s.*"}})
@@ -195,6 +196,7 @@ func TestPositionsOfJetStreamAreWhatTheyMustBe(t *testing.T) {
 
 // An owner is cut off, another takes over, the first comes back: what it settles reaches nobody, and it is told.
 func TestAStaleOwnerMovesNothing(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	direct := open(t, s.url(), nats.Config{LeaseTTL: 2 * time.Second})
 	apply(t, direct, broker.Topic{Name: "t", Partitions: 1})
@@ -209,13 +211,13 @@ func TestAStaleOwnerMovesNothing(t *testing.T) {
 	if err := old.Settle(old.ctx, broker.Settlement{Next: got[3].Sequence + 1}); err != nil {
 		t.Fatal(err)
 	}
-	wantConsumers(t, js, "t", map[string]uint64{"shop=mailer-p0-e1-1": 4})
+	wantConsumers(t, js, map[string]uint64{"shop=mailer-p0-e1-1": 4})
 	// Negative control: the very same acknowledgement that is to be refused later is obeyed as long as the owner is the owner.
 	obeyed := "$JS.ACK.tidings_t.shop=mailer-p0-e1-1.1.5.5.0.0"
 	if _, err := js.Conn().Request(obeyed, nil, 5*time.Second); err != nil {
 		t.Fatal(err)
 	}
-	wantConsumers(t, js, "t", map[string]uint64{"shop=mailer-p0-e1-1": 5})
+	wantConsumers(t, js, map[string]uint64{"shop=mailer-p0-e1-1": 5})
 
 	p.up.close()
 	p.down.close()
@@ -239,7 +241,7 @@ func TestAStaleOwnerMovesNothing(t *testing.T) {
 	if _, err := js.Conn().Request(strings.Replace(obeyed, ".1.5.5.", ".1.10.10.", 1), nil, 5*time.Second); err == nil {
 		t.Error("somebody answers to a late acknowledgement")
 	}
-	wantConsumers(t, js, "t", map[string]uint64{"shop=mailer-p0-e2-1": 5})
+	wantConsumers(t, js, map[string]uint64{"shop=mailer-p0-e2-1": 5})
 	fresh.release()
 	old.release()
 	b.stop()
@@ -248,6 +250,7 @@ func TestAStaleOwnerMovesNothing(t *testing.T) {
 
 // Somebody takes messages away from a partition's consumer. The gap is seen, and nothing is lost, doubled or out of order.
 func TestAGapIsReadAgain(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	b := open(t, s.url(), nats.Config{PrefetchRecords: 4})
 	apply(t, b, broker.Topic{Name: "t", Partitions: 1})
@@ -284,7 +287,7 @@ func TestAGapIsReadAgain(t *testing.T) {
 	}
 	h.release()
 	c.stop()
-	names := consumers(t, js, "t")
+	names := consumers(t, js)
 	if len(names) != 1 {
 		t.Fatalf("consumers are left over: %v", names)
 	}
@@ -297,6 +300,7 @@ func TestAGapIsReadAgain(t *testing.T) {
 
 // The connection is cut again and again while records flow.
 func TestCutConnectionsLoseAndRepeatNothing(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	direct := open(t, s.url(), nats.Config{})
 	apply(t, direct, broker.Topic{Name: "t", Partitions: 1})
@@ -331,6 +335,7 @@ func TestCutConnectionsLoseAndRepeatNothing(t *testing.T) {
 
 // Records larger than a prefetch must not block a partition.
 func TestALargeRecordBehindASmallPrefetch(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	b := open(t, s.url(), nats.Config{PrefetchBytes: 10_000})
 	apply(t, b, broker.Topic{Name: "t", Partitions: 1})
@@ -348,6 +353,7 @@ func TestALargeRecordBehindASmallPrefetch(t *testing.T) {
 
 // The bucket with the owners is lost, and with it the epochs: the group goes on from where it was.
 func TestLostEpochsDoNotStopAGroup(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	b := open(t, s.url(), nats.Config{LeaseTTL: time.Second})
 	apply(t, b, broker.Topic{Name: "t", Partitions: 1})
@@ -383,6 +389,7 @@ func TestLostEpochsDoNotStopAGroup(t *testing.T) {
 }
 
 func TestFetchSaysHowAPartitionEnded(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	b := open(t, s.url(), nats.Config{})
 	apply(t, b, broker.Topic{Name: "t", Partitions: 1})
@@ -409,6 +416,7 @@ func TestFetchSaysHowAPartitionEnded(t *testing.T) {
 
 // An owner that could not finish opening a partition tries again, and what its first attempt left behind is its own position.
 func TestAnAttemptThatFailedKeepsThePosition(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	b := open(t, s.url(), nats.Config{})
 	apply(t, b, broker.Topic{Name: "t", Partitions: 1})
@@ -424,5 +432,5 @@ func TestAnAttemptThatFailedKeepsThePosition(t *testing.T) {
 	if name, err := b.EstablishTwice(t.Context(), "t", "g", 2); err != nil || name != "g-p0-e2-2" {
 		t.Fatalf("the second attempt made %q, %v", name, err)
 	}
-	wantConsumers(t, raw(t, s), "t", map[string]uint64{"g-p0-e2-2": 5})
+	wantConsumers(t, raw(t, s), map[string]uint64{"g-p0-e2-2": 5})
 }

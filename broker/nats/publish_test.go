@@ -108,6 +108,7 @@ func wantNumbers(tb testing.TB, got []string, to int) {
 }
 
 func TestWhatWasPublishedBeforeIsNotStoredAgain(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	b := open(t, s.url(), nats.Config{})
 	for name, calls := range map[string][][2]int{
@@ -116,6 +117,7 @@ func TestWhatWasPublishedBeforeIsNotStoredAgain(t *testing.T) {
 		"one in the midst": {{1, 20}, {10, 10}, {5, 40}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			topic := strings.ReplaceAll(name, " ", "-")
 			apply(t, b, broker.Topic{Name: topic, Partitions: 1})
 			end := 0
@@ -138,6 +140,7 @@ func TestWhatWasPublishedBeforeIsNotStoredAgain(t *testing.T) {
 }
 
 func TestTwoRecordsOfOneCallWithOneID(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	b := open(t, s.url(), nats.Config{})
 	apply(t, b, broker.Topic{Name: "t", Partitions: 1})
@@ -152,9 +155,11 @@ func TestTwoRecordsOfOneCallWithOneID(t *testing.T) {
 // The server stores, and its answers are lost with the connection: the batch is sent again and is stored once, also if its
 // records have no IDs.
 func TestLostAnswersStoreNothingTwice(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	for topic, records := range map[string]func(string, int, int) []broker.Record{"with-IDs": numbers, "without-IDs": anonymous} {
 		t.Run(topic, func(t *testing.T) {
+			t.Parallel()
 			direct := open(t, s.url(), nats.Config{})
 			apply(t, direct, broker.Topic{Name: topic, Partitions: 1})
 			p := startProxy(t, s.url())
@@ -195,6 +200,7 @@ func messages(tb testing.TB, b broker.Broker, topic string) uint64 {
 
 // When a record fails for lack of an answer, nothing that waited behind it is stored later.
 func TestWhatGatheredBehindAFailureFailsToo(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	direct := open(t, s.url(), nats.Config{})
 	apply(t, direct, broker.Topic{Name: "t", Partitions: 1})
@@ -222,6 +228,7 @@ func TestWhatGatheredBehindAFailureFailsToo(t *testing.T) {
 }
 
 func TestAServerWithSmallerBatches(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, func(o *server.Options) { o.JetStreamLimits.MaxBatchSize = 70 })
 	b := open(t, s.url(), nats.Config{})
 	apply(t, b, broker.Topic{Name: "t", Partitions: 1})
@@ -231,6 +238,7 @@ func TestAServerWithSmallerBatches(t *testing.T) {
 }
 
 func TestATopicThatIsDeletedMeanwhileIsUnknown(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	b := open(t, s.url(), nats.Config{})
 	apply(t, b, broker.Topic{Name: "t", Partitions: 1})
@@ -250,6 +258,7 @@ func TestATopicThatIsDeletedMeanwhileIsUnknown(t *testing.T) {
 }
 
 func TestStreamsOfOthersAreNotTouched(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	b := open(t, s.url(), nats.Config{PublishTimeout: 2 * time.Second})
 	if _, err := raw(t, s).CreateStream(t.Context(), jetstream.StreamConfig{Name: "tidings_t", Subjects: []string{"tidings.t.t.*"}}); err != nil {
@@ -270,6 +279,7 @@ func TestStreamsOfOthersAreNotTouched(t *testing.T) {
 }
 
 func TestMistakesOfConnectingAreNamed(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, func(o *server.Options) { o.Username, o.Password = "me", "right" })
 	off := startServer(t, func(o *server.Options) { o.JetStream = false })
 	for want, url := range map[string]string{
@@ -291,6 +301,7 @@ func TestMistakesOfConnectingAreNamed(t *testing.T) {
 }
 
 func TestNewLeavesTheConnectionToItsOwner(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	nc, err := natsgo.Connect(s.url())
 	if err != nil {
