@@ -42,6 +42,9 @@ var ErrInUse = errors.New("another process uses the folder")
 // forever is the retention of topics that nobody else could keep.
 const forever = 100 * 365 * 24 * time.Hour
 
+// Database is the name of the store's file in the folder.
+const Database = "tidings.db"
+
 // Config configures a node. The zero value is complete.
 type Config struct {
 	// Broker and Store configure the two parts. Messages are kept for ever, unless Broker.Retention says otherwise: limit it for topics that grow.
@@ -104,7 +107,7 @@ func (n *Node) start(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("embedded: %w", err)
 	}
 	cfg.Store.Log = cmp.Or(cfg.Store.Log, cfg.Log)
-	if n.store, err = sqlite.Open(ctx, filepath.Join(n.dir, "tidings.db"), cfg.Store); err != nil {
+	if n.store, err = sqlite.Open(ctx, filepath.Join(n.dir, Database), cfg.Store); err != nil {
 		return fmt.Errorf("embedded: %w", err)
 	}
 	return nil

@@ -2,6 +2,7 @@
 //
 //	tidings demo                                  the ticket platform, embedded, until Ctrl-C
 //	tidings demo --bookings 5000 -o json          5,000 bookings as fast as it can, and a summary that was read back
+//	tidings status --data DIR                     what the demo that runs in a folder holds
 //
 // It exits with 0 when all is well, 1 when something failed or is wrong, and 2 when it was called wrongly.
 package main
@@ -64,7 +65,7 @@ func root() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	cmd.AddCommand(demo())
+	cmd.AddCommand(demo(), statusCommand())
 	return cmd
 }
 

@@ -139,6 +139,7 @@ func TestWrongCallsExitWith2(t *testing.T) {
 		{"demo", "--nonsense"},
 		{"demo", "nonsense"},
 		{"nonsense"},
+		{"status"},
 	} {
 		if r := tidings(t, "", args...); r.code != exitUsage || r.status == "" {
 			t.Errorf("tidings %s: exit %d, %q", strings.Join(args, " "), r.code, r.status)
@@ -175,6 +176,16 @@ func TestDemoRunsUntilItIsInterrupted(t *testing.T) {
 	})
 	testenv.Eventually(t, 30*time.Second, func() error { return get(t, url+"/healthz", http200) })
 	testenv.Eventually(t, 30*time.Second, func() error { return get(t, url+"/ops/bookings", bookings) })
+	var s standing
+	if r := tidings(t, "", "status", "--data", filepath.Join(dir, "data"), "-o", "json"); r.code != 0 || json.Unmarshal([]byte(r.out), &s) != nil || len(s.Topics) != 7 {
+		t.Errorf("status: exit %d, %s%s", r.code, r.out, r.status)
+	}
+	if r := tidings(t, "", "status", "--data", filepath.Join(dir, "data")); r.code != 0 || !strings.Contains(r.out, "events.BookingMade") {
+		t.Errorf("status: exit %d, %s%s", r.code, r.out, r.status)
+	}
+	if r := tidings(t, "", "status", "--data", t.TempDir()); r.code != exitFailure || !strings.Contains(r.status, "no process runs") {
+		t.Errorf("status of an empty folder: exit %d, %s", r.code, r.status)
+	}
 	if r := tidings(t, "", "demo", "--bookings", "1", "--data", filepath.Join(dir, "data")); r.code != exitFailure || !strings.Contains(r.status, "another process") {
 		t.Errorf("a second process in the folder: exit %d, %s", r.code, r.status)
 	}

@@ -32,7 +32,7 @@ store/sqlite            <- store broker modernc.org/sqlite github.com/gofrs/floc
 embedded                <- broker/nats store/sqlite broker store github.com/nats-io/nats-server github.com/nats-io/nats.go github.com/gofrs/flock
 
 # Programs.
-cmd/tidings             <- embedded broker sse examples/tickets github.com/spf13/cobra
+cmd/tidings             <- embedded broker broker/nats store store/sqlite sse examples/tickets github.com/spf13/cobra
 examples/tickets        <- tidings broker store forward lake sse github.com/google/uuid   tests: store/sqlite github.com/chromedp
 examples/hello          <- tidings embedded store/sqlite
 
