@@ -19,11 +19,14 @@ lint: ## check formatting, style, dead code and go.mod, and that macOS and Windo
 	@dead=$$($(TOOL) deadcode -test ./...) && test -z "$$dead" || { echo "no program, test or example reaches:"; echo "$$dead"; exit 1; }
 	@GOOS=darwin go vet ./...
 	@GOOS=windows go vet ./...
+	@cd bench && go mod tidy -diff && go vet ./...
 
 fmt: ## format all Go files
 	@$(TOOL) golangci-lint fmt
 
-bench: ## run all benchmarks six times and sum them up in bench.out
+bench: ## compare with the raw clients, then run all benchmarks six times into bench.out; services stay up
+	@scripts/services up --install
+	@eval "$$(scripts/services env)" && cd bench && go run . -nats "$$TIDINGS_TEST_NATS_URL"
 	@go test -run='^$$' -bench=. -benchmem -count=6 ./... >bench.out || { cat bench.out; exit 1; }
 	@$(TOOL) benchstat bench.out
 
