@@ -198,17 +198,33 @@ func (a *admin) facts(ctx context.Context, names []string, want []broker.Topic) 
 			if _, ok := f.committed[group]; ok {
 				continue
 			}
-			committed, err := a.cl.FetchOffsets(ctx, group)
-			if err == nil {
-				err = committed.Error()
-			}
-			if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+			if f.committed[group], err = a.position(ctx, group); err != nil {
 				return f, fmt.Errorf("ask for the position of group %s: %w", group, explain(err))
 			}
-			f.committed[group] = committed
 		}
 	}
 	return f, nil
+}
+
+// coordinatorPatience is how long a broker that has just started may look for its groups.
+const coordinatorPatience = 15 * time.Second
+
+// position is what a group has committed. A group that nobody has heard of has committed nothing.
+func (a *admin) position(ctx context.Context, group string) (kadm.OffsetResponses, error) {
+	ctx, cancel := context.WithTimeout(ctx, coordinatorPatience)
+	defer cancel()
+	for {
+		committed, err := a.cl.FetchOffsets(ctx, group)
+		if err == nil {
+			err = committed.Error()
+		}
+		switch {
+		case err == nil || errors.Is(err, kerr.GroupIDNotFound):
+			return committed, nil
+		case !kerr.IsRetriable(err) || !pause(ctx, 200*time.Millisecond):
+			return nil, err
+		}
+	}
 }
 
 // offsets is what was listed, if all of it was.
