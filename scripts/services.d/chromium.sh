@@ -5,7 +5,7 @@ chromium_program() {
   command -v chromium || command -v chromium-browser || command -v google-chrome || command -v google-chrome-stable
 }
 
-chromium_remedy() { echo "apt-get install chromium"; }
+chromium_remedy() { echo "apt-get install chromium fonts-dejavu-core"; }
 
 chromium_install() {
   local as_root=()
@@ -16,5 +16,5 @@ chromium_install() {
   if [[ $(id -u) != 0 ]]; then as_root=(sudo); fi
   say chromium "installing Debian's package, which takes a minute"
   "${as_root[@]}" apt-get update -qq >/dev/null &&
-    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends chromium >/dev/null
+    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null
 }
