@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidings-go/tidings/broker"
@@ -45,8 +46,9 @@ type App struct {
 	source string
 	ready  chan struct{}
 	late   chan error
-	// ensured are the topics of Forward that are known to exist.
-	ensured sync.Map
+	// provisioned says that Run has made every topic that a definition names; ensured are those that are known to exist besides, or before.
+	provisioned atomic.Bool
+	ensured     sync.Map
 
 	mu      sync.Mutex
 	modules []*Module // in the order of AddModule; the first is the service itself

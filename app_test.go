@@ -68,6 +68,15 @@ func run(t *testing.T, app *tidings.App) (stop func()) {
 	})
 }
 
+// collect runs an app that publishes placed, and collects what its subscription "all" gets.
+func collect(t *testing.T) (app *tidings.App, got *inbox[order], stop func()) {
+	t.Helper()
+	app, got = newApp(t), &inbox[order]{}
+	app.Emits(placed)
+	app.Subscribe(tidings.Subscription{Name: "all"}, tidings.On(placed, got.take))
+	return app, got, run(t, app)
+}
+
 // pass lets virtual time pass, and what is due then happen.
 func pass(d time.Duration) {
 	<-time.After(d)
@@ -180,11 +189,7 @@ func TestReactionsPublishWithCorrelationAndCause(t *testing.T) {
 func TestOutboxSendsWhatCommits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		app := newApp(t)
-		app.Emits(placed)
-		var got inbox[order]
-		app.Subscribe(tidings.Subscription{Name: "all"}, tidings.On(placed, got.take))
-		stop := run(t, app)
+		app, got, stop := collect(t)
 		defer stop()
 		var kept *memorystore.Tx
 		rolledBack := errors.New("no")
@@ -270,11 +275,7 @@ func TestPublishRefuses(t *testing.T) {
 func TestPublishSendsAllOrNothingWhenAMessageIsRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		app := newApp(t)
-		app.Emits(placed)
-		var got inbox[order]
-		app.Subscribe(tidings.Subscription{Name: "all"}, tidings.On(placed, got.take))
-		stop := run(t, app)
+		app, got, stop := collect(t)
 		defer stop()
 		if err := app.Direct().Publish(t.Context(), placed.New(order{"a", 1}), placed.New(order{})); err == nil {
 			t.Error("a message without key was taken")

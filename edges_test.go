@@ -212,11 +212,7 @@ func TestALargeMessageFitsIntoTheDeadLetters(t *testing.T) {
 func TestTheSameIDOfTwoSources(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		app := newApp(t)
-		app.Emits(placed)
-		var got inbox[order]
-		app.Subscribe(tidings.Subscription{Name: "all"}, tidings.On(placed, got.take))
-		stop := run(t, app)
+		app, got, stop := collect(t)
 		defer stop()
 		for n, source := range []string{"/one", "/two", "/one"} {
 			m := placed.New(order{"a", n})

@@ -228,11 +228,7 @@ func TestABadMessageDoesNotHoldUpItsTransactionalBatch(t *testing.T) {
 func TestPauseAndResume(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		app := newApp(t)
-		app.Emits(placed)
-		var got inbox[order]
-		app.Subscribe(tidings.Subscription{Name: "all"}, tidings.On(placed, got.take))
-		stop := run(t, app)
+		app, got, stop := collect(t)
 		defer stop()
 		if err := app.Pause("nobody"); err == nil {
 			t.Error("paused a subscription that does not exist")

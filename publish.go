@@ -40,9 +40,11 @@ func (d *Direct) Send(ctx context.Context, messages ...Message) ([]Receipt, erro
 	if err != nil {
 		return nil, err
 	}
-	for i := range records {
-		if err := d.m.app.ensureTopic(ctx, records[i].Topic); err != nil { // Run may not have begun
-			return nil, err
+	if !d.m.app.provisioned.Load() {
+		for i := range records {
+			if err := d.m.app.ensureTopic(ctx, records[i].Topic); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return d.m.app.send(ctx, records)

@@ -170,5 +170,6 @@ func (a *App) provision(ctx context.Context) error {
 			problems = append(problems, Problem{Wrong, "topic " + s.Name, diff})
 		}
 	}
+	a.provisioned.Store(true)
 	return joinProblems(problems, Wrong)
 }

@@ -14,7 +14,8 @@ import (
 func inProcess() comparison {
 	return comparison{title: "in process", n: 200_000, measures: []measure{
 		{"Go channel with JSON", channel},
-		{"tidings on the memory broker", memoryBroker},
+		{"tidings on the memory broker", func(ctx context.Context, n int) error { return memoryBroker(ctx, n, manyPerCall) }},
+		{"the same, one message per call", func(ctx context.Context, n int) error { return memoryBroker(ctx, n, 1) }},
 	}}
 }
 
@@ -42,14 +43,14 @@ func channel(_ context.Context, n int) error {
 	return failed
 }
 
-func memoryBroker(ctx context.Context, n int) error {
+func memoryBroker(ctx context.Context, n, perCall int) error {
 	b := memory.New(memory.Config{})
 	defer b.Close() //nolint:errcheck // it has nothing to lose
 	s, err := newService(ctx, b, "bench")
 	if err != nil {
 		return err
 	}
-	if err := s.exchange(ctx, n); err != nil {
+	if err := s.exchange(ctx, n, perCall); err != nil {
 		return err
 	}
 	return s.stop()

@@ -88,7 +88,7 @@ func tidingsJetStream(ctx context.Context, url string, n int) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.exchange(ctx, n), s.stop(), deleteTopics(ctx, url, s))
+	return errors.Join(s.exchange(ctx, n, manyPerCall), s.stop(), deleteTopics(ctx, url, s))
 }
 
 // deleteTopics removes what tidings never removes.

@@ -37,10 +37,10 @@ func newCart(i int) cart {
 	}
 }
 
-// publishers is how many goroutines publish at once, and perCall how many messages each hands over in one call.
+// publishers is how many goroutines publish at once, and manyPerCall how many messages each usually hands over in one call.
 const (
-	publishers = 8
-	perCall    = 500
+	publishers  = 8
+	manyPerCall = 500
 )
 
 // service is an app with one subscription that counts down.
@@ -73,8 +73,8 @@ func newService(ctx context.Context, b broker.Broker, name string) (*service, er
 	}
 }
 
-// exchange publishes n messages and waits until all are handled.
-func (s *service) exchange(ctx context.Context, n int) error {
+// exchange publishes n messages, perCall of them with each call, and waits until all are handled.
+func (s *service) exchange(ctx context.Context, n, perCall int) error {
 	s.handled.Add(n)
 	errs := make(chan error, publishers)
 	for p := range publishers {
