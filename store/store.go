@@ -33,6 +33,8 @@ var (
 	ErrNewer = errors.New("the database has a newer version than this program knows")
 	// ErrNotMigrated says that the tables are missing or old: call Migrate.
 	ErrNotMigrated = errors.New("the database is not migrated")
+	// ErrOutboxFull says that the outbox holds as many rows, or rows as old, as its store was configured to let it.
+	ErrOutboxFull = errors.New("the outbox is full")
 )
 
 // Store keeps rows beside the user's data. It is safe for concurrent use.
@@ -68,7 +70,8 @@ type Tx interface {
 	// which transactions that touch the same data commit. A [Dead] row that its queue already has (same Source and MessageID) is dropped.
 	Append(ctx context.Context, rows ...Row) error
 
-	// Move changes the state of rows, or deletes them, and returns how many rows there were.
+	// Move changes the state of rows, or deletes them, and returns how many rows there were. A row that becomes ready gets a new id, and so a
+	// place behind all rows that are there; a row that becomes dead or held keeps its id.
 	Move(ctx context.Context, to State, ids ...int64) (int, error)
 
 	// Claim marks id as seen in space. It reports true the first time; later it reports false and what Save kept. Two transactions that
@@ -87,6 +90,8 @@ const (
 	Ready State = iota
 	// Dead rows wait for a person.
 	Dead
+	// Held rows wait behind a dead row of their topic and key, in the order of their ids. Only who owns their lane makes them or takes them.
+	Held
 	// Gone rows are deleted: a state to move to, never one to find.
 	Gone
 )
@@ -98,6 +103,8 @@ func (s State) String() string {
 		return "ready"
 	case Dead:
 		return "dead"
+	case Held:
+		return "held"
 	case Gone:
 		return "gone"
 	}

@@ -29,7 +29,13 @@ broker/nats             <- broker internal/lease internal/cloudevents github.com
 broker/kafka            <- broker internal/cloudevents github.com/twmb/franz-go
 store/memory            <- store broker
 store/sqlite            <- store broker modernc.org/sqlite github.com/gofrs/flock
+store/postgres          <- store broker github.com/jackc/pgx   tests: broker/kafka internal/outbox github.com/twmb/franz-go
+broker/redis            <- broker internal/lease internal/cloudevents github.com/redis/go-redis
 embedded                <- broker/nats store/sqlite broker store github.com/nats-io/nats-server github.com/nats-io/nats.go github.com/gofrs/flock
+
+# What surrounds an app.
+connect                 <- broker broker/... store store/... embedded
+tidingstest             <- tidings broker broker/memory store store/memory
 
 # Programs.
 cmd/tidings             <- embedded broker broker/nats store store/sqlite sse examples/tickets github.com/spf13/cobra

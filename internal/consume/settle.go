@@ -14,7 +14,7 @@ const settleEvery = time.Millisecond
 
 // keepSettled tells the broker what has finished, until stop is closed or it fails.
 func (c *Consumer) keepSettled(ctx context.Context, p *partition, stop <-chan struct{}) error {
-	pace := time.NewTimer(0)
+	pace := time.NewTimer(settleEvery)
 	defer pace.Stop()
 	for {
 		select {

@@ -73,7 +73,7 @@ func (w *world) live(t *testing.T, b *fakeBroker) run {
 		}
 	}}
 	b.fate = func() fate { return w.fate(b.random) }
-	b.delay = func() time.Duration { return time.Duration(b.random.IntN(30)) * time.Millisecond }
+	b.delay = func() time.Duration { return time.Duration(1+b.random.IntN(30)) * time.Millisecond }
 
 	relays := make([]func(), w.relays)
 	cfg := outbox.Config{Batch: w.batch, Gather: time.Duration(1+random.IntN(20)) * time.Millisecond}
