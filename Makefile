@@ -31,4 +31,4 @@ bench: ## compare with the raw clients, then run all benchmarks six times into b
 	@$(TOOL) benchstat bench.out
 
 soak: ## run all tests COUNT times (20), to find the ones that fail now and then
-	@scripts/test -count=$(COUNT) -timeout=6h
+	@TIDINGS_TEST_SOAK=true scripts/test -count=$(COUNT) -timeout=6h

@@ -55,6 +55,10 @@ func server(tb testing.TB, what, variable string) string {
 // CI reports whether nothing may be skipped: CI=true is set, by "make test" or by a build server.
 func CI() bool { return os.Getenv("CI") == "true" }
 
+// Soak reports whether full counts are wanted (of kills, seeds, orders): TIDINGS_TEST_SOAK=true is set, by "make soak". Without it a test does
+// as much as fits into every run of all tests.
+func Soak() bool { return os.Getenv("TIDINGS_TEST_SOAK") == "true" }
+
 // Eventually calls check until it returns nil, and fails the test with its last error when that takes longer than
 // timeout. Give it a timeout that is generous for a loaded machine: a test that passes never waits for it.
 // The calls are made on the test's own goroutine, so check may end the test; a check that never returns is not interrupted.
