@@ -74,6 +74,9 @@ type Tx interface {
 	// place behind all rows that are there; a row that becomes dead or held keeps its id.
 	Move(ctx context.Context, to State, ids ...int64) (int, error)
 
+	// Note replaces the history of a row that is dead, held, or about to become so in this transaction. A row that is not there is no error.
+	Note(ctx context.Context, id int64, history []byte) error
+
 	// Claim marks id as seen in space. It reports true the first time; later it reports false and what Save kept. Two transactions that
 	// claim one id at the same time: the second waits for the first, and sees it only if it was committed.
 	Claim(ctx context.Context, space, id string) (first bool, saved []byte, err error)
@@ -123,7 +126,7 @@ type Row struct {
 	Due time.Time
 	// Source and MessageID are the message's identity: unique among the dead rows of a queue.
 	Source, MessageID string
-	// History is what happened to a dead row, as JSON.
+	// History is what happened to a dead or held row, as JSON.
 	History []byte
 	// Created is set by the store.
 	Created time.Time

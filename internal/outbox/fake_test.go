@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ type fakeBroker struct {
 	fate          func() fate
 	delay         func() time.Duration
 	forgets       bool // breaks its promise: acknowledges some records and does not have them
+	mended        bool // refuses nothing for good any more
 	overtakes     bool // breaks its promise: stores what follows a failed record of its key
 
 	mu     sync.Mutex
@@ -45,7 +47,11 @@ const (
 	down
 )
 
-const poisonTopic = "poison"
+// What is sent to this topic, or has a value that ends like this, is refused for good.
+const (
+	poisonTopic = "poison"
+	poisonMark  = "!"
+)
 
 func newFake(seed uint64) *fakeBroker {
 	b := &fakeBroker{acked: map[string]bool{}, random: rand.New(rand.NewPCG(seed, seed))}
@@ -97,7 +103,7 @@ func (b *fakeBroker) decide(records []broker.Record) []error {
 		switch {
 		case failed[r.Key]:
 			outcomes[i] = errDown
-		case r.Topic == poisonTopic:
+		case !b.mended && (r.Topic == poisonTopic || strings.HasSuffix(string(r.Value), poisonMark)):
 			outcomes[i] = fmt.Errorf("fake: %w", broker.ErrTooLarge)
 		default:
 			switch b.fate() {

@@ -29,7 +29,10 @@ func (l *lane) run(ctx context.Context) error {
 			cancel(err)
 		}
 	})
-	err := l.publishAll(ctx, acked)
+	err := l.learn(ctx)
+	if err == nil {
+		err = l.publishAll(ctx, acked)
+	}
 	acked.close()
 	settling.Wait()
 	if cause := context.Cause(ctx); cause != nil {
@@ -103,22 +106,19 @@ func (l *lane) publish(ctx context.Context, deliveries []broker.Delivery, acked 
 		return nil
 	}
 	l.number.Store(int64(deliveries[0].Partition))
-	b := newBatch(deliveries)
-	l.broker.Publish(ctx, b.records, b.outcome)
-	select {
-	case <-b.complete:
-	case <-ctx.Done():
+	deliveries, err := l.hold(ctx, deliveries)
+	if err != nil {
+		return fmt.Errorf("hold: %w", err)
 	}
-	result := b.result()
-	l.cfg.Stats.Published.Add(int64(len(result.acked)))
-	l.cfg.Stats.Failed.Add(int64(result.failed))
+	if len(deliveries) == 0 {
+		return nil
+	}
+	result, err := l.deliver(ctx, deliveries)
 	if len(result.acked) > 0 {
 		acked.add(result.acked)
 	}
-	for _, p := range result.poison {
-		if err := l.park(ctx, p); err != nil {
-			return fmt.Errorf("park row %d: %w", p.id, err)
-		}
+	if err != nil {
+		return err
 	}
 	if result.err != nil {
 		return fmt.Errorf("publish: %w", result.err)

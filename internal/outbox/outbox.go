@@ -10,13 +10,16 @@
 // One call of Publish is under way per lane. The next waits for its outcome, because a row of a key must not be on its way while an older
 // one may still fail. When the relay is idle a row is published at once; while a call is under way rows gather for the next.
 //
-// A row that the broker can never take (see [broker.Permanent]) is moved to the dead rows of the outbox, with the error as its history, and the others go on. After any other
-// failure the lane is given back, and taken again a little later.
+// A row that the broker can never take (see [broker.Permanent]) becomes a dead row of the outbox, with the error as its history. Later rows of its
+// topic and key are held, so that they don't overtake it: all but those that were published with the same call, before its fate was known. Other keys go on.
+// When a place has no dead row any more, because a person made it held too (release) or deleted it (discard), the held rows of that place
+// are published in the order of their ids. After any other failure the lane is given back, and taken again a little later.
 package outbox
 
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -33,6 +36,12 @@ const (
 	firstPause = 100 * time.Millisecond
 	maxPause   = 5 * time.Second
 )
+
+// releasers is the queue, always empty, whose lane's owner publishes held rows: one relay of all at a time.
+const releasers = "tidings/release"
+
+// releasePoll is how often it is looked for places that are free again.
+const releasePoll = time.Second
 
 // Config holds what is optional. The zero value is useful.
 type Config struct {
@@ -59,6 +68,8 @@ type Stats struct {
 	Failed atomic.Int64
 	// Parked rows were moved to the dead ones.
 	Parked atomic.Int64
+	// Held rows wait behind a parked one, or have waited.
+	Held atomic.Int64
 }
 
 // Run relays until ctx ends, and then waits for the outcome of what is on its way, at most for Config.Stop. Failures are logged and tried
@@ -82,12 +93,23 @@ func Run(ctx context.Context, s store.Store, b broker.Broker, cfg Config) error 
 	})
 	defer timing.Wait()
 	defer end()
-	return s.Lanes(ctx, "", func(owned context.Context, p broker.Partition) {
-		owned, cancel := context.WithCancel(owned)
-		defer cancel()
-		defer context.AfterFunc(limit, cancel)()
-		r.relay(owned, ctx.Done(), p)
-	})
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	lanes := func(queue string, run func(ctx context.Context, stopping <-chan struct{}, p broker.Partition)) error {
+		defer stop() // If one can't go on, the other need not.
+		return s.Lanes(running, queue, func(owned context.Context, p broker.Partition) {
+			owned, cancel := context.WithCancel(owned)
+			defer cancel()
+			defer context.AfterFunc(limit, cancel)()
+			run(owned, running.Done(), p)
+		})
+	}
+	var releasing sync.WaitGroup
+	var failed error
+	releasing.Go(func() { failed = lanes(releasers, r.release) })
+	err := lanes("", r.relay)
+	releasing.Wait()
+	return errors.Join(err, failed)
 }
 
 func (c Config) withDefaults() Config {
@@ -109,6 +131,8 @@ type relay struct {
 	store  store.Store
 	broker broker.Broker
 	cfg    Config
+
+	stuck stuck
 
 	mu       sync.Mutex
 	failures map[int64]int // of each lane, since its last success

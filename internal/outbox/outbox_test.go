@@ -235,7 +235,7 @@ func TestStoppingDoesNotWaitForTheNextTry(t *testing.T) {
 	})
 }
 
-func TestPoisonIsParkedAloneWithItsError(t *testing.T) {
+func TestPoisonIsParkedWithItsError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := memory.New(), newFake(1)
 		var stats outbox.Stats
@@ -255,6 +255,56 @@ func TestPoisonIsParkedAloneWithItsError(t *testing.T) {
 		}
 		if !slices.Equal(dead, []string{"2", "4"}) || stats.Parked.Load() != 2 || stats.Failed.Load() != 0 {
 			t.Errorf("parked %q, counted %d parked and %d failed", dead, stats.Parked.Load(), stats.Failed.Load())
+		}
+	})
+}
+
+func TestLaterRowsOfAPoisonedKeyWaitUntilItIsResolved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := memory.New(), newFake(1)
+		defer start(t, s, b, outbox.Config{})()
+		values := func(state store.State) (values []string, ids []int64) {
+			for r := range s.List(t.Context(), store.Filter{States: []store.State{state}}) {
+				values, ids = append(values, string(r.Record.Value)), append(ids, r.ID)
+			}
+			return values, ids
+		}
+		move := func(to store.State, ids []int64) {
+			err := s.InTx(t.Context(), func(ctx context.Context, tx store.Native) error {
+				_, err := tx.StoreTx().Move(ctx, to, ids...)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute) //nolint:forbidigo // virtual time
+		}
+		add(t, s, row("k", "1!"))
+		time.Sleep(time.Second) //nolint:forbidigo // virtual time
+		add(t, s, row("k", "2"), row("other", "free"), row("k", "3"), row("", "without key"))
+		time.Sleep(time.Minute) //nolint:forbidigo // virtual time
+		add(t, s, row("k", "4!"), row("k", "5"))
+		time.Sleep(time.Minute) //nolint:forbidigo // virtual time
+		if got, _ := values(store.Held); !slices.Equal(got, []string{"2", "3", "4!", "5"}) {
+			t.Fatalf("held are %q", got)
+		}
+		if got := published(b); !slices.Equal(got, []string{"free", "without key"}) {
+			t.Fatalf("published are %q", got)
+		}
+		_, dead := values(store.Dead)
+		move(store.Gone, dead) // discarded
+		if got := published(b); !slices.Equal(got[2:], []string{"2", "3"}) {
+			t.Fatalf("published are %q", got)
+		}
+		b.mu.Lock()
+		b.mended = true // What was poison isn't any more.
+		b.mu.Unlock()
+		_, dead = values(store.Dead)
+		move(store.Held, dead) // released
+		add(t, s, row("k", "6"))
+		time.Sleep(time.Minute) //nolint:forbidigo // virtual time
+		if got := published(b); !slices.Equal(got[4:], []string{"4!", "5", "6"}) || count(s) != 0 {
+			t.Fatalf("published are %q, %d rows are left", got, count(s))
 		}
 	})
 }

@@ -172,6 +172,8 @@ func (s *Store) move(to store.State, id int64) {
 		if r.MessageID != "" {
 			s.rows = slices.DeleteFunc(s.rows, func(o store.Row) bool { return sameDead(&o, &r) })
 		}
+	case store.Held:
+		s.rows[i].State, s.rows[i].Due = store.Held, time.Time{}
 	case store.Ready:
 		if r.State != store.Ready || !r.Due.IsZero() {
 			s.rows = slices.Delete(s.rows, i, i+1)

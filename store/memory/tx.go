@@ -33,6 +33,7 @@ type part struct {
 	ended  bool
 	rows   []store.Row
 	moves  []move
+	notes  map[int64][]byte
 	claims map[claim][]byte
 }
 
@@ -67,7 +68,7 @@ func (p *part) Move(ctx context.Context, to store.State, ids ...int64) (int, err
 	if err := p.usable(ctx); err != nil {
 		return 0, fmt.Errorf("memory: move to %s: %w", to, err)
 	}
-	if to != store.Ready && to != store.Dead && to != store.Gone {
+	if to < store.Ready || to > store.Gone {
 		return 0, fmt.Errorf("memory: move: there is no state %d", int(to))
 	}
 	present := p.present(ids)
@@ -96,6 +97,20 @@ func (p *part) present(ids []int64) []int64 {
 
 func (p *part) removed(id int64) bool {
 	return slices.ContainsFunc(p.moves, func(m move) bool { return m.to == store.Gone && slices.Contains(m.ids, id) })
+}
+
+// Note implements [store.Tx].
+func (p *part) Note(ctx context.Context, id int64, history []byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.usable(ctx); err != nil {
+		return fmt.Errorf("memory: note: %w", err)
+	}
+	if p.notes == nil {
+		p.notes = map[int64][]byte{}
+	}
+	p.notes[id] = slices.Clone(history)
+	return nil
 }
 
 // Claim implements [store.Tx].
@@ -157,6 +172,11 @@ func (p *part) commit() {
 	for _, m := range p.moves {
 		for _, id := range m.ids {
 			s.move(m.to, id)
+		}
+	}
+	for id, history := range p.notes {
+		if i, ok := s.index(id); ok {
+			s.rows[i].History = history
 		}
 	}
 	maps.Copy(s.seen, p.claims)

@@ -78,8 +78,8 @@ func TestTenProcessesMigrateAtOnce(t *testing.T) {
 		})
 	}
 	together.Wait()
-	if got := column(t, open(t, path), `SELECT count(*) FROM tidings_migrations`); got[0] != "1" {
-		t.Errorf("%s migrations were noted, want 1", got[0])
+	if got := column(t, open(t, path), `SELECT count(*) - max(version) FROM tidings_migrations`); got[0] != "0" {
+		t.Errorf("%s migrations more were noted than there are", got[0])
 	}
 }
 

@@ -66,6 +66,8 @@ func moveRows(ctx context.Context, tx *sql.Tx, to store.State, ids []int64) (int
 		done, err = tx.ExecContext(ctx, `DELETE FROM tidings_rows WHERE id IN (SELECT value FROM json_each($1))`, list)
 	case store.Dead:
 		done, err = tx.ExecContext(ctx, `UPDATE OR REPLACE tidings_rows SET state = 1, due = 0 WHERE id IN (SELECT value FROM json_each($1))`, list)
+	case store.Held:
+		done, err = tx.ExecContext(ctx, `UPDATE tidings_rows SET state = 2, due = 0 WHERE id IN (SELECT value FROM json_each($1))`, list)
 	case store.Ready:
 		var n int
 		err = tx.QueryRowContext(ctx, `SELECT count(*) FROM tidings_rows WHERE id IN (SELECT value FROM json_each($1))`, list).Scan(&n)

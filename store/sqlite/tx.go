@@ -107,6 +107,17 @@ func (p *part) Move(ctx context.Context, to store.State, ids ...int64) (int, err
 	return n, explain("move to "+to.String(), err)
 }
 
+// Note implements [store.Tx].
+func (p *part) Note(ctx context.Context, id int64, history []byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return fmt.Errorf("sqlite: note: %w", store.ErrTxDone)
+	}
+	_, err := p.tx.ExecContext(ctx, `UPDATE tidings_rows SET history = $2 WHERE id = $1`, id, notNil(history))
+	return explain("note", err)
+}
+
 // Claim implements [store.Tx].
 func (p *part) Claim(ctx context.Context, space, id string) (bool, []byte, error) {
 	p.mu.Lock()
