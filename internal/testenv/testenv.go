@@ -36,7 +36,23 @@ func Kafka(tb testing.TB) string {
 	return server(tb, "an Apache Kafka", "TIDINGS_TEST_KAFKA_URL")
 }
 
-// server reads a URL from the environment, or ends the test.
+// KafkaHome is the folder with the programs (jars) of an Apache Kafka, from TIDINGS_TEST_KAFKA_HOME: for tests that start, kill and
+// configure a Kafka of their own. It needs Java.
+func KafkaHome(tb testing.TB) string {
+	tb.Helper()
+	return server(tb, "the programs of an Apache Kafka", "TIDINGS_TEST_KAFKA_HOME")
+}
+
+// childVariable tells a process of tests what it is.
+const childVariable = "TIDINGS_TEST_CHILD"
+
+// Child is what a test said when it started this process by [AsChild]. Empty: nothing, so this is a run of tests.
+func Child() string { return os.Getenv(childVariable) }
+
+// AsChild is the environment of a child process of this test, to which [Child] will say what.
+func AsChild(what string) []string { return append(os.Environ(), childVariable+"="+what) }
+
+// server reads a URL or a path from the environment, or ends the test.
 func server(tb testing.TB, what, variable string) string {
 	tb.Helper()
 	url := os.Getenv(variable)
@@ -58,6 +74,10 @@ func CI() bool { return os.Getenv("CI") == "true" }
 // Soak reports whether full counts are wanted (of kills, seeds, orders): TIDINGS_TEST_SOAK=true is set, by "make soak". Without it a test does
 // as much as fits into every run of all tests.
 func Soak() bool { return os.Getenv("TIDINGS_TEST_SOAK") == "true" }
+
+// Update reports whether tests are to write what they compare (golden files and documentation), instead of comparing it:
+// TIDINGS_TEST_UPDATE=true is set.
+func Update() bool { return os.Getenv("TIDINGS_TEST_UPDATE") == "true" }
 
 // Eventually calls check until it returns nil, and fails the test with its last error when that takes longer than
 // timeout. Give it a timeout that is generous for a loaded machine: a test that passes never waits for it.
