@@ -43,7 +43,12 @@ var (
 	ErrUnknownTopic = errors.New("unknown topic")
 	// ErrClosed says that the broker was closed.
 	ErrClosed = errors.New("broker is closed")
+	// ErrNoListener says that a live record that asks for an answer was heard by nobody.
+	ErrNoListener = errors.New("nobody listens")
 )
+
+// ReplyTo is the header of a live record that asks for an answer. Its value is the live topic on which the sender listens for it.
+const ReplyTo = "tidings-reply-to"
 
 // Permanent reports whether err means that the record itself is at fault: publishing it again will fail again.
 func Permanent(err error) bool { return errors.Is(err, ErrTooLarge) || errors.Is(err, ErrInvalid) }
@@ -60,7 +65,8 @@ type Broker interface {
 	// The records must not be changed before done was called.
 	Publish(ctx context.Context, records []Record, done func(i int, r Receipt, err error))
 
-	// Live sends records to whoever listens now and forgets them. It waits for nobody.
+	// Live sends records to whoever listens now and forgets them. It waits for nobody, but where a record has the header [ReplyTo]:
+	// it then returns when a listener has taken the record, and at once with ErrNoListener when nobody listens. See [Topic].Live.
 	Live(ctx context.Context, records []Record) error
 
 	// Consume offers the partitions of r's topics, each to one call of each at a time over all replicas of the group.
@@ -199,6 +205,9 @@ type Topic struct {
 	Retention time.Duration
 	// External topics belong to somebody else: they are checked and never made.
 	External bool
+	// Live topics carry only live records, with or without [ReplyTo]. A broker makes for them what it needs to, which may be nothing; one that
+	// can't carry requests from process to process says so in the Diff.
+	Live bool
 	// Groups are those whose lag is wanted.
 	Groups []string
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -47,6 +48,7 @@ func controls() []control {
 		{name: "done is never called", scenario: receiptsAreTrue, patience: time.Second, broken: plain(func(s sound) sound { return silent{s} }), want: "done was not called"},
 		{name: "header values are trimmed", scenario: headersSurvive, broken: plain(func(s sound) sound { return trimming{s} }), want: `header "x-spaces"`},
 		{name: "live records are stored", scenario: liveIsNotDurable, broken: plain(func(s sound) sound { return storing{s} }), want: "11 durable records"},
+		{name: "a question to nobody is not noticed", scenario: ask, broken: plain(func(s sound) sound { return deaf{s} }), want: "asked nobody"},
 		{name: "a limit is not respected", scenario: fetchLimits, broken: plain(func(s sound) sound { return partitions{s, greedy} }), want: "Fetch of at most 7"},
 		{name: "Publish fails a bad record's neighbours", scenario: tooLarge, broken: plain(func(s sound) sound { return infecting{s} }), want: "neighbours of a bad record failed too"},
 		{name: "a goroutine is left behind", scenario: leavesNothing, broken: leaking, want: "found unexpected goroutines", alone: true},
@@ -178,6 +180,16 @@ func (b infecting) Publish(ctx context.Context, records []broker.Record, done do
 		}
 	}
 	b.sound.Publish(ctx, records, done)
+}
+
+// deaf sends questions like any other live record.
+type deaf struct{ sound }
+
+func (d deaf) Live(ctx context.Context, records []broker.Record) error {
+	if err := d.sound.Live(ctx, records); !errors.Is(err, broker.ErrNoListener) {
+		return err
+	}
+	return nil
 }
 
 // storing stores live records too.

@@ -3,6 +3,7 @@ package brokertest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -19,6 +20,7 @@ func listenScenarios() []scenario {
 		{name: "live records are never seen by a group", run: liveIsNotDurable},
 		{name: "live records reach nobody when nobody listens, and that is no error", run: liveToNobody},
 		{name: "a listener that is too slow holds up nobody", run: slowListener},
+		{name: "a live record that asks for an answer finds a listener, or says at once that nobody listens", run: ask},
 	}
 }
 
@@ -209,4 +211,40 @@ func slowListener(k *kit) {
 	})
 	close(release)
 	call.stop()
+}
+
+// ask also is for brokers that can't: those must say so, in the topic's Diff and when they are asked.
+func ask(k *kit) {
+	b := k.open()
+	topic := broker.Topic{Name: k.unique("requests"), Live: true}
+	question := broker.Record{Topic: topic.Name, Value: []byte("?"), Headers: []broker.Header{{Name: broker.ReplyTo, Value: "replies"}}}
+	state := k.apply(b, topic)[0]
+	if len(state.Diff) > 0 {
+		if err := b.Live(k.patient(), []broker.Record{question}); err == nil {
+			k.Errorf("the topic can't carry requests (%q), and takes one", state.Diff)
+		}
+		return
+	}
+	if err := b.Live(k.patient(), []broker.Record{question}); !errors.Is(err, broker.ErrNoListener) {
+		k.Errorf("asked nobody: %v", err)
+	}
+	var ears [2]ear
+	ready := make(chan struct{}, len(ears))
+	l := broker.Listener{Topics: []string{topic.Name}, Group: "providers", Ready: func() { ready <- struct{}{} }}
+	for i := range ears {
+		client := k.open()
+		ctx, cancel := context.WithCancel(k.Context())
+		k.start(cancel, func() error { return client.Listen(ctx, l, ears[i].hear) })
+	}
+	k.eventually("both listen", func() bool { return len(ready) == len(ears) })
+	const questions = 20
+	for range questions {
+		if err := b.Live(k.patient(), []broker.Record{question}); err != nil {
+			k.Errorf("asked somebody: %v", err)
+		}
+	}
+	k.eventually("every question is heard once", func() bool { return len(ears[0].all())+len(ears[1].all()) == questions })
+	if r := append(ears[0].all(), ears[1].all()...)[0]; r.Topic != topic.Name || len(r.Headers) != 1 || r.Headers[0] != question.Headers[0] {
+		k.Errorf("the question arrived as %+v", r)
+	}
 }

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -34,6 +35,9 @@ func (b *Broker) Live(ctx context.Context, records []broker.Record) error {
 	return nil
 }
 
+// errNoRequests is for records that ask for an answer: Kafka can't tell whether anybody listens, and every process would need a topic for its answers.
+var errNoRequests = fmt.Errorf("requests between processes are not possible on Kafka; use a broker like NATS, or call in process: %w", errors.ErrUnsupported)
+
 // liveSender sends records that may be lost.
 type liveSender struct {
 	b *Broker
@@ -45,6 +49,9 @@ type liveSender struct {
 
 // check makes sure that a record can be sent at all.
 func (s *liveSender) check(ctx context.Context, r *broker.Record) error {
+	if _, asks := r.Header(broker.ReplyTo); asks {
+		return errNoRequests
+	}
 	if n := wireSize(r); n > maxBatch {
 		return fmt.Errorf("%w: it takes %d bytes, and live records at most %d", broker.ErrTooLarge, n, maxBatch)
 	}

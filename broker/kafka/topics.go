@@ -63,7 +63,7 @@ func (a *admin) apply(ctx context.Context, want []broker.Topic) error {
 	var ours []broker.Topic
 	var names []string
 	for _, w := range want {
-		if w.External {
+		if w.External || w.Live {
 			continue
 		}
 		ours = append(ours, w)
@@ -164,6 +164,10 @@ func (a *admin) inspect(ctx context.Context, want []broker.Topic) ([]broker.Topi
 	}
 	states := make([]broker.TopicState, len(want))
 	for i := range want {
+		if want[i].Live {
+			states[i] = broker.TopicState{Topic: want[i], Diff: []string{errNoRequests.Error()}}
+			continue
+		}
 		if found[i].missing {
 			states[i] = broker.TopicState{Topic: want[i], Missing: true}
 			continue

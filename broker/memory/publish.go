@@ -74,6 +74,9 @@ func (b *Broker) Live(_ context.Context, records []broker.Record) error {
 		if err == nil {
 			err = b.server.check(&records[i])
 		}
+		if _, asks := records[i].Header(broker.ReplyTo); err == nil && asks && !t.heard() {
+			err = broker.ErrNoListener
+		}
 		if err != nil {
 			return fmt.Errorf("memory: send live to %q: %w", records[i].Topic, err)
 		}

@@ -86,6 +86,13 @@ func (t *topic) live(records []broker.Record) {
 	}
 }
 
+// heard reports whether anybody listens.
+func (t *topic) heard() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.audience.empty()
+}
+
 // choose finds the partition for a key: by the key's hash (FNV-1a), or in turn.
 func (t *topic) choose(key string) *partition {
 	if key == "" {

@@ -19,20 +19,20 @@ const (
 )
 
 // Live implements [broker.Broker]. While the connection is lost, nats.go keeps a few megabytes for the time after it.
-func (b *Broker) Live(_ context.Context, records []broker.Record) error {
+func (b *Broker) Live(ctx context.Context, records []broker.Record) error {
 	if b.closing.Err() != nil {
 		return fmt.Errorf("nats: send live: %w", broker.ErrClosed)
 	}
 	for i := range records {
 		r := &records[i]
-		if err := b.sendLive(r); err != nil {
+		if err := b.sendLive(ctx, r); err != nil {
 			return fmt.Errorf("nats: send live to %s: %w", r.Topic, err)
 		}
 	}
 	return nil
 }
 
-func (b *Broker) sendLive(r *broker.Record) error {
+func (b *Broker) sendLive(ctx context.Context, r *broker.Record) error {
 	if err := checkName("topic", r.Topic); err != nil {
 		return err
 	}
@@ -41,10 +41,22 @@ func (b *Broker) sendLive(r *broker.Record) error {
 		return err
 	}
 	msg.Subject = liveSubject(r.Topic)
+	if _, asks := r.Header(broker.ReplyTo); asks {
+		return b.ask(ctx, &msg)
+	}
 	if err := b.nc.PublishMsg(&msg); err != nil {
 		return sendError(err)
 	}
 	return nil
+}
+
+// ask sends a record and waits until a listener says that it has it. The server knows when nobody listens.
+func (b *Broker) ask(ctx context.Context, msg *natsgo.Msg) error {
+	_, err := b.nc.RequestMsgWithContext(ctx, msg)
+	if errors.Is(err, natsgo.ErrNoResponders) {
+		return broker.ErrNoListener
+	}
+	return err
 }
 
 // Listen implements [broker.Broker]. A listener hears durable records when they reach the server, which may be a moment before they are stored.
@@ -82,7 +94,11 @@ func (b *Broker) Listen(ctx context.Context, l broker.Listener, each func(broker
 		case <-ear.arrived:
 		}
 		for m, ok := ear.take(); ok && ctx.Err() == nil; m, ok = ear.take() {
-			each(decode(m.topic, m.msg))
+			r := decode(m.topic, m.msg)
+			if _, asks := r.Header(broker.ReplyTo); asks {
+				_ = m.msg.Respond(nil) // who asks waits no longer than its context says
+			}
+			each(r)
 		}
 	}
 }

@@ -115,6 +115,9 @@ func (b *Broker) inspect(ctx context.Context, op broker.Op, want broker.Topic) (
 	if err := checkName("topic", want.Name); err != nil {
 		return broker.TopicState{}, err
 	}
+	if want.Live { // core NATS has subjects for it, and needs no stream
+		return broker.TopicState{Topic: want}, nil
+	}
 	info, err := b.stream(ctx, want.Name, jetstream.WithSubjectFilter(topicSubjects(want.Name)))
 	if errors.Is(err, broker.ErrUnknownTopic) && op == broker.Apply && !want.External {
 		info, err = b.create(ctx, want)
