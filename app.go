@@ -56,6 +56,8 @@ type App struct {
 	ran     bool          // Run was called
 	started bool          // and takes no more registrations
 	checked []*subscriber // prepared by Run
+	// plain are the events without an envelope, by topic. It is made once, by Run.
+	plain map[string]Definition
 }
 
 // known is what the app knows about one event.

@@ -55,6 +55,7 @@ func (a *App) Problems(ctx context.Context) []Problem {
 	c.faults()
 	c.emitted()
 	c.wireTypes()
+	c.plain()
 	_, order := startOrder(c.modules)
 	c.problems = append(c.problems, order...)
 	c.subscriptions()

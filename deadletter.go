@@ -45,7 +45,11 @@ func (s *subscriber) deadRow(dead *consume.Dead) (store.Row, error) {
 		return store.Row{}, fmt.Errorf("tidings: encode the error history: %w", err)
 	}
 	row := store.Row{Record: dead.Delivery.Record, Queue: s.group, State: store.Dead, History: history}
-	if m, err := decodeMessage(dead.Delivery); err == nil {
+	_, plain := s.module.app.plainOf(dead.Delivery)
+	if _, known := row.Record.Header(plainIDHeader); plain && !known {
+		row.Record.Headers = append(slices.Clone(row.Record.Headers), broker.Header{Name: plainIDHeader, Value: deadPlace(dead.Delivery)})
+	}
+	if m, err := s.module.app.decode(dead.Delivery); err == nil {
 		row.Source, row.MessageID = m.Source, m.ID
 		return row, nil
 	}

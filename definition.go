@@ -44,6 +44,8 @@ type Definition struct {
 	// TopicDomain and TopicVersion are the domain and version in the topic's name. Default: the event's. An empty
 	// TopicVersion leaves the version out.
 	TopicDomain, TopicVersion string
+	// Plain says that the event's messages have no envelope: see the option.
+	Plain bool
 	// Key lists the JSON paths of the payload's key fields, in their order. None: messages have no order.
 	Key []string
 	// Where is the file and line of the definition, for messages to people.
@@ -71,7 +73,8 @@ func (d Definition) family() string {
 	return d.Domain + "." + d.Name + "."
 }
 
-// Option is what [Define] takes besides the identity: Internal, Topic, Entity, Singular, TopicDomain, TopicVersion, WireType, WithCodec.
+// Option is what [Define] takes besides the identity: Internal, Topic, Entity, Singular, TopicDomain, TopicVersion, WireType, Plain,
+// WithCodec.
 type Option interface{ apply(c *core) }
 
 func (s Scope) apply(c *core) { c.def.Scope = s }

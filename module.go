@@ -42,6 +42,14 @@ type route struct {
 	publish, read string
 }
 
+// encode makes the record of a message, with its envelope unless the event has none.
+func (r *route) encode(m *Message, topic string) (broker.Record, error) {
+	if r.def.Plain {
+		return encodePlain(m, topic), nil
+	}
+	return encodeMessage(m, topic)
+}
+
 func (m *Module) host() *Module { return m }
 
 // Name is the module's name.
@@ -211,7 +219,7 @@ func (m *Module) record(ctx context.Context, msg Message, how way) (broker.Recor
 	if how == live { // nobody forwards live messages
 		topic = to.read
 	}
-	r, err := encodeMessage(&msg, topic)
+	r, err := to.encode(&msg, topic)
 	if err != nil {
 		return broker.Record{}, err
 	}

@@ -232,7 +232,7 @@ func eachAlone[T any](ctx context.Context, s *subscriber, batch []*Delivery[T], 
 func deliveries[T any](s *subscriber, e *Event[T], items []*consume.Item) []*Delivery[T] {
 	batch := make([]*Delivery[T], 0, len(items))
 	for _, item := range items {
-		m, err := decodeMessage(item.Delivery)
+		m, err := s.module.app.decode(item.Delivery)
 		if err != nil {
 			item.Term(err)
 			continue

@@ -95,6 +95,7 @@ func (a *App) discover() error {
 
 // bind makes the engine's side of subscriptions and listeners.
 func (a *App) bind() error {
+	a.plain = a.plainTopics()
 	for _, m := range a.modules {
 		for _, s := range m.subs {
 			topics, err := a.readTopics(s)
@@ -150,6 +151,9 @@ func (r *running) start(ctx context.Context) error {
 	}
 	for _, s := range r.app.checked {
 		r.spawn(&r.intake, func() error { return s.run(intake) })
+		if r.app.cfg.Store != nil {
+			r.spawn(&r.intake, func() error { return s.retry(intake) })
+		}
 	}
 	if err := r.listen(ctx, intake, hearing); err != nil {
 		return err

@@ -134,12 +134,28 @@ func (s *subscriber) run(ctx context.Context) error {
 	return nil
 }
 
+// retry consumes the dead letters that were sent back to this subscription: rows of the store's queue that has its group's name. They come
+// to this subscription alone, and through its inbox.
+func (s *subscriber) retry(ctx context.Context) error {
+	err := s.consumer.Run(ctx, func(ctx context.Context, each func(context.Context, broker.Partition)) error {
+		return s.module.app.cfg.Store.Lanes(ctx, s.group, each)
+	})
+	if err != nil {
+		return fmt.Errorf("tidings: subscription %s: dead letters to retry: %w", s.group, err)
+	}
+	return nil
+}
+
 // route finds the reaction to a delivery: by its type alone, without decoding it. Types that no reaction names are skipped, an unknown
 // version of a subscribed event is not.
 func (s *subscriber) route(d *broker.Delivery) *consume.Reaction {
 	typ, ok := cloudevents.PeekType(d.Headers, d.Value)
 	if !ok {
-		return s.unknown // decoding it says what is wrong
+		def, plain := s.module.app.plainOf(d)
+		if !plain {
+			return s.unknown // decoding it says what is wrong
+		}
+		typ = def.Type()
 	}
 	if r := s.byType[typ]; r != nil {
 		return r
@@ -158,7 +174,7 @@ func (s *subscriber) route(d *broker.Delivery) *consume.Reaction {
 // single is the engine's reaction to one message.
 func (s *subscriber) single(handle func(ctx context.Context, m *Message) error) *consume.Reaction {
 	return &consume.Reaction{Handle: func(ctx context.Context, d *broker.Delivery) error {
-		m, err := decodeMessage(d)
+		m, err := s.module.app.decode(d)
 		if err != nil {
 			return err
 		}
@@ -236,11 +252,18 @@ func (l *listening) run(ctx, hard context.Context, ready func()) error {
 
 func (l *listening) handle(ctx context.Context, r *broker.Record) (err error) {
 	typ, ok := cloudevents.PeekType(r.Headers, r.Value)
+	if !ok {
+		def, plain := l.module.app.plainOf(&broker.Delivery{Record: *r})
+		if !plain {
+			return nil
+		}
+		typ = def.Type()
+	}
 	reaction := l.byType[typ]
-	if !ok || reaction == nil {
+	if reaction == nil {
 		return nil
 	}
-	m, err := decodeMessage(&broker.Delivery{Record: *r})
+	m, err := l.module.app.decode(&broker.Delivery{Record: *r})
 	if err != nil {
 		return err
 	}

@@ -173,8 +173,8 @@ func (r *relay) releaseRound(ctx context.Context) (more bool, err error) {
 		gone[i] = int64(id)
 	}
 	err = r.store.InTx(ctx, func(ctx context.Context, tx store.Native) error {
-		_, err := tx.StoreTx().Move(ctx, store.Gone, gone...)
-		return err
+		_, moved := tx.StoreTx().Move(ctx, store.Gone, gone...)
+		return moved
 	})
 	if err == nil {
 		err = result.err

@@ -60,7 +60,7 @@ func (s *Store) lockFile(queue string) string {
 
 // own offers the lane while this process owns it.
 func (s *Store) own(ctx context.Context, queue string, each func(ctx context.Context, lane broker.Partition)) {
-	l := &lane{s: s, queue: queue, stop: ctx.Done(), wake: s.watch.add()}
+	l := &lane{s: s, queue: queue, stop: ctx.Done(), wake: s.watch.add(queue)}
 	defer s.watch.remove(l.wake)
 	var cleaning sync.WaitGroup
 	defer cleaning.Wait()

@@ -85,6 +85,23 @@ func moveRows(ctx context.Context, tx *sql.Tx, to store.State, ids []int64) (int
 	return int(n), err
 }
 
+// queuesOf are the queues that rows are in.
+func queuesOf(ctx context.Context, tx *sql.Tx, ids []int64) (queues []string, err error) {
+	rows, err := tx.QueryContext(ctx, `SELECT DISTINCT queue FROM tidings_rows WHERE id IN (SELECT value FROM json_each($1))`, idList(ids))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var queue string
+		if err := rows.Scan(&queue); err != nil {
+			return nil, err
+		}
+		queues = append(queues, queue)
+	}
+	return queues, rows.Err()
+}
+
 // requeueRows gives rows that are dead or wait a place at the end of their queue, ordered by (due, id). The place is a new id, since readers go by id.
 func requeueRows(ctx context.Context, tx *sql.Tx, list string) error {
 	const these = `id IN (SELECT value FROM json_each($1)) AND (state <> 0 OR due > 0)`

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,8 +41,8 @@ func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx store.
 		return failed
 	case err != nil:
 		return explain("transaction", err)
-	case p.woken:
-		s.watch.wakeAll()
+	case len(p.woken) > 0:
+		s.watch.wake(p.woken...)
 	}
 	return nil
 }
@@ -74,8 +75,8 @@ type part struct {
 	mu    sync.Mutex // For who kept the transaction beyond its end, on another goroutine: that must fail, not corrupt.
 	ended bool
 	rows  []store.Row
-	// woken says that rows became ready, so that readers have something to do after the commit.
-	woken bool
+	// woken are the queues in which rows became ready, so that their readers have something to do after the commit.
+	woken []string
 }
 
 var _ store.Tx = (*part)(nil)
@@ -102,8 +103,14 @@ func (p *part) Move(ctx context.Context, to store.State, ids ...int64) (int, err
 	if p.ended {
 		return 0, fmt.Errorf("sqlite: move to %s: %w", to, store.ErrTxDone)
 	}
+	if to == store.Ready {
+		queues, err := queuesOf(ctx, p.tx, ids)
+		if err != nil {
+			return 0, explain("move to ready", err)
+		}
+		p.woken = append(p.woken, queues...)
+	}
 	n, err := moveRows(ctx, p.tx, to, ids)
-	p.woken = p.woken || to == store.Ready
 	return n, explain("move to "+to.String(), err)
 }
 
@@ -163,7 +170,11 @@ func (p *part) flush(ctx context.Context) error {
 	if len(p.rows) == 0 {
 		return nil
 	}
-	p.woken = true
+	for i := range p.rows {
+		if q := p.rows[i].Queue; p.rows[i].State == store.Ready && !slices.Contains(p.woken, q) {
+			p.woken = append(p.woken, q)
+		}
+	}
 	return insertRows(ctx, p.tx, p.rows)
 }
 

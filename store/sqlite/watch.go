@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -12,17 +13,17 @@ import (
 // transactions are found by polling SQLite's counter of changes, which reads no table.
 type watch struct {
 	mu    sync.Mutex
-	lanes map[chan struct{}]struct{}
+	lanes map[chan struct{}]string // their queues
 }
 
-func newWatch() *watch { return &watch{lanes: map[chan struct{}]struct{}{}} }
+func newWatch() *watch { return &watch{lanes: map[chan struct{}]string{}} }
 
-// add returns a channel that has a token when there may be something new.
-func (w *watch) add() chan struct{} {
+// add returns a channel that has a token when there may be something new in the queue.
+func (w *watch) add(queue string) chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := make(chan struct{}, 1)
-	w.lanes[c] = struct{}{}
+	w.lanes[c] = queue
 	return c
 }
 
@@ -38,11 +39,14 @@ func (w *watch) idle() bool {
 	return len(w.lanes) == 0
 }
 
-// wakeAll puts a token into every channel that has none.
-func (w *watch) wakeAll() {
+// wake puts a token into every channel of these queues that has none.
+func (w *watch) wake(queues ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for c := range w.lanes {
+	for c, queue := range w.lanes {
+		if !slices.Contains(queues, queue) {
+			continue
+		}
 		select {
 		case c <- struct{}{}:
 		default:
@@ -90,7 +94,7 @@ func (w *watch) poll(ctx context.Context, db *sql.DB, every time.Duration) error
 		}
 		if now != seen {
 			seen = now
-			w.wakeAll()
+			w.wake("") // Other queues are seldom written and look for themselves.
 		}
 	}
 }
