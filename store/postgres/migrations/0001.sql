@@ -65,7 +65,7 @@ CREATE TABLE {schema}.letters (
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);
 ALTER TABLE {schema}.letters ALTER value SET STORAGE EXTERNAL;
 CREATE UNIQUE INDEX letters_dead_once ON {schema}.letters (identity) WHERE state = 1;
-CREATE INDEX letters_ready ON {schema}.letters (queue, id) WHERE state = 0 AND due IS NULL;
+CREATE INDEX letters_ready ON {schema}.letters (id) WHERE state = 0 AND due IS NULL; -- one reader reads all queues in the order of ids
 CREATE INDEX letters_ready_txid ON {schema}.letters (txid) WHERE state = 0 AND due IS NULL;
 CREATE INDEX letters_due ON {schema}.letters (queue, due, id) WHERE state = 0 AND due IS NOT NULL;
 CREATE INDEX letters_kept ON {schema}.letters (queue, state, id) WHERE state > 0;
@@ -87,7 +87,8 @@ CREATE TABLE {schema}.relays (
 ) WITH (fillfactor = 50);
 
 -- What was claimed. The day follows from the id alone, never from the clock, so that a claim finds the claims of the same id whatever partitions there are. A day
--- without a partition of its own is in the default one, as is every id that has no day; that one is swept by the time of the claim.
+-- without a partition of its own is in the default one, which stays small, because it is read when a day gets its partition. Ids without a day
+-- have a partition too. These two are swept by the time of the claim.
 CREATE TABLE {schema}.inbox (
     key   bytea       NOT NULL, -- a hash of space and id
     day   date        NOT NULL, -- of the UUIDv7 at the end of the id, or 0001-01-01
@@ -97,3 +98,5 @@ CREATE TABLE {schema}.inbox (
 ) PARTITION BY RANGE (day);
 CREATE TABLE {schema}.inbox_default PARTITION OF {schema}.inbox DEFAULT;
 CREATE INDEX inbox_default_at ON {schema}.inbox_default (at);
+CREATE TABLE {schema}.inbox_undated PARTITION OF {schema}.inbox FOR VALUES FROM (MINVALUE) TO ('0001-01-02');
+CREATE INDEX inbox_undated_at ON {schema}.inbox_undated (at);
