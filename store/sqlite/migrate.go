@@ -19,6 +19,12 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+const versions = `CREATE TABLE IF NOT EXISTS tidings_migrations (
+    version INTEGER PRIMARY KEY,
+    name    TEXT    NOT NULL,
+    at      INTEGER NOT NULL -- Unix nanoseconds
+) STRICT`
+
 // queryer is what *sql.DB and *sql.Tx have in common.
 type queryer interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
@@ -28,12 +34,7 @@ type queryer interface {
 // that migrate at once one does the work and the others find it done.
 func (s *Store) Migrate(ctx context.Context) error {
 	err := s.writer.do(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS tidings_migrations (
-			version INTEGER PRIMARY KEY,
-			name    TEXT    NOT NULL,
-			at      INTEGER NOT NULL -- Unix nanoseconds
-		) STRICT`)
-		if err != nil {
+		if _, err := tx.ExecContext(ctx, versions); err != nil {
 			return err
 		}
 		have, err := version(ctx, tx)

@@ -52,7 +52,7 @@ func Run(t *testing.T, open func(tb testing.TB) Fixture) {
 }
 
 func scenarios() []scenario {
-	return slices.Concat(transactionScenarios(), orderScenarios(), laneScenarios(), dueScenarios(), rowScenarios(), claimScenarios(), heldScenarios(), migrateScenarios())
+	return slices.Concat(transactionScenarios(), orderScenarios(), laneScenarios(), dueScenarios(), rowScenarios(), claimScenarios(), heldScenarios(), statusScenarios(), migrateScenarios())
 }
 
 // bench is what most scenarios need: a store over a migrated database.
