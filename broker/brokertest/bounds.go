@@ -14,11 +14,11 @@ func boundScenarios() []scenario {
 	return []scenario{
 		{
 			name: "a closed client leaves no goroutine behind", run: leavesNothing,
-			alone: true, possible: func(f *Fixture) bool { return !f.Caps.ServerGoroutines },
+			alone: true, needs: []Need{NeedGoroutines},
 		},
 		{
 			name: "100,000 records for a reader that does not fetch stay out of its memory", run: boundedMemory,
-			alone: true, possible: func(f *Fixture) bool { return !f.Caps.ServerHeap },
+			alone: true, needs: []Need{NeedHeap},
 		},
 	}
 }

@@ -17,15 +17,15 @@ func disturbanceScenarios() []scenario {
 	return []scenario{
 		{
 			name: "while the server does not answer, Publish waits for room in a bounded buffer, no longer than its context",
-			run:  backPressure, alone: true, possible: func(f *Fixture) bool { return f.Pause != nil },
+			run:  backPressure, alone: true, needs: []Need{NeedPause},
 		},
 		{
 			name: "when the server dies while publishing and consuming, no acknowledged record is lost and each key keeps its order",
-			run:  restarts, alone: true, possible: func(f *Fixture) bool { return f.Restart != nil },
+			run:  restarts, alone: true, needs: []Need{NeedRestart},
 		},
 		{
 			name: "a client that is closed while the server does not answer answers for each record in bounded time",
-			run:  closedWhilePaused, alone: true, possible: func(f *Fixture) bool { return f.Pause != nil },
+			run:  closedWhilePaused, alone: true, needs: []Need{NeedPause},
 		},
 		{name: "a client that is closed with records on their way answers for each of them truly", run: closedWhilePublishing},
 		{name: "a client that is closed while it reads ends its readers and listeners", run: closedWhileReading},
@@ -225,15 +225,10 @@ func restarts(k *kit) {
 	for p := range publishers {
 		publishing.Go(func() { k.insist(b, topic, p, &oracle, halt) })
 	}
-	flows := func(when string) {
-		k.Helper()
-		enough := oracle.Check().Handled + 300
-		k.within(k.HandOver+k.patience, "records flow "+when, func() bool { return oracle.Check().Handled >= enough })
-	}
-	flows("before the first restart")
+	k.flows(&oracle, "before the first restart")
 	for i := range count {
 		k.Restart(k.TB)
-		flows(fmt.Sprint("after restart ", i+1))
+		k.flows(&oracle, fmt.Sprint("after restart ", i+1))
 	}
 	close(halt)
 	publishing.Wait()

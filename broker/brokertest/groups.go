@@ -200,30 +200,23 @@ func replicasUnderLoad(k *kit) {
 	topic := k.topic(b, 4)
 	reader := broker.Reader{Group: k.unique("group"), Topics: []string{topic}}
 	var oracle Oracle
-	stopLoad := k.load(b, topic, &oracle)
+	stopLoad := k.load(b, topic, &oracle, 2*time.Millisecond)
 	owners := newRegister(k)
 	handle := func(deliveries []broker.Delivery) { handled(&oracle, deliveries) }
 
-	// Each change happens under load: some hundred records after the one before.
-	flows := func(change string) {
-		k.Helper()
-		enough := oracle.Check().Handled + 300
-		k.within(k.HandOver+k.patience, "records flow "+change, func() bool { return oracle.Check().Handled >= enough })
-	}
-
 	first := k.consume(k.open(), reader, owners.each("first", handle))
-	flows("to the first replica")
+	k.flows(&oracle, "to the first replica")
 	for _, name := range []string{"second", "third"} {
 		replica := k.consume(k.open(), reader, owners.each(name, handle))
 		k.within(k.HandOver, "the "+name+" replica reads beside the first", func() bool { return owners.has(name) && owners.has("first") })
-		flows("after the " + name + " replica joined")
+		k.flows(&oracle, "after the "+name+" replica joined")
 		replica.stop()
-		flows("after the " + name + " replica left")
+		k.flows(&oracle, "after the "+name+" replica left")
 	}
 	k.consume(k.open(), reader, owners.each("last", handle))
 	k.within(k.HandOver, "the last replica reads beside the first", func() bool { return owners.has("last") })
 	first.stop()
-	flows("after the first replica left")
+	k.flows(&oracle, "after the first replica left")
 
 	stopLoad()
 	v := k.judgeAll(&oracle)
@@ -233,12 +226,33 @@ func replicasUnderLoad(k *kit) {
 	k.Logf("%d records of %d keys, %d repeats, %d partitions lost", v.Handled, v.Keys, v.Repeats, owners.losses())
 }
 
-// load publishes records of 32 keys until the function that it returns is called, about 8,000 a second.
-func (k *kit) load(b broker.Broker, topic string, oracle *Oracle) (stop func()) {
+// flows waits until some hundred more records are handled: so that each change happens under load.
+func (k *kit) flows(oracle *Oracle, when string) {
+	k.Helper()
+	before, _ := oracle.handled()
+	k.within(k.HandOver+k.patience, "records flow "+when, func() bool {
+		now, _ := oracle.handled()
+		return now >= before+300
+	})
+}
+
+// load publishes 16 records of 32 keys at a time, that often, until the function that it returns is called.
+func (k *kit) load(b broker.Broker, topic string, oracle *Oracle, every time.Duration) (stop func()) {
+	return k.keepPublishing(b, oracle, every, func(i int) []broker.Record {
+		records := make([]broker.Record, 16)
+		for j := range records {
+			records[j] = numbered(oracle, topic, fmt.Sprint("key", i%8*4+j%4)) // four of each of four keys
+		}
+		return records
+	})
+}
+
+// keepPublishing publishes what next makes, that often, until the function that it returns is called.
+func (k *kit) keepPublishing(b broker.Broker, oracle *Oracle, every time.Duration, next func(i int) []broker.Record) (stop func()) {
 	halt, halted := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(halted)
-		tick := time.NewTicker(2 * time.Millisecond)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for i := 0; ; i++ {
 			select {
@@ -248,10 +262,7 @@ func (k *kit) load(b broker.Broker, topic string, oracle *Oracle) (stop func()) 
 				return
 			case <-tick.C:
 			}
-			records := make([]broker.Record, 16)
-			for j := range records {
-				records[j] = numbered(oracle, topic, fmt.Sprint("key", i%8*4+j%4)) // four of each of four keys
-			}
+			records := next(i)
 			for j, o := range k.tryPublish(b, records...) {
 				if o.err != nil {
 					k.Errorf("publish: %v", o.err)

@@ -23,14 +23,19 @@ type kit struct {
 	patience time.Duration
 	// drain is how long everything that was stored may take to be handled, hand-overs included.
 	drain time.Duration
-	name  string
-	count atomic.Int64
+	// unordered switches the order of each key off in replicas: for controls.
+	unordered bool
+	name      string
+	count     atomic.Int64
 }
+
+// notWaiting stands for the ack wait of a server that has none.
+const notWaiting = 100 * time.Millisecond
 
 func newKit(tb testing.TB, f Fixture) *kit {
 	tb.Helper()
 	const patience = 30 * time.Second
-	f.AckWait = cmp.Or(f.AckWait, 100*time.Millisecond)
+	f.AckWait = cmp.Or(f.AckWait, notWaiting)
 	f.HandOver = cmp.Or(f.HandOver, 20*time.Second)
 	// The data of real servers survive a test run, so a name must not come twice.
 	name := "bt-" + rand.Text()[:10]

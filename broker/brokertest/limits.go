@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/tidings-go/tidings/broker"
@@ -12,15 +13,14 @@ import (
 
 func limitScenarios() []scenario {
 	return []scenario{
-		{name: "a record just under the limit passes", run: largestRecord, possible: hasLimit},
-		{name: "a record above the limit is ErrTooLarge and does not disturb its neighbours", run: tooLarge, possible: hasLimit},
+		{name: "a record just under the limit passes", run: largestRecord, needs: []Need{NeedLimit}},
+		{name: "a record above the limit is ErrTooLarge and does not disturb its neighbours", run: tooLarge, needs: []Need{NeedLimit}},
+		{name: "a record of 10 MB passes, or is ErrTooLarge where the server takes less, with an error that says how much it takes", run: tenMegabytes, needs: []Need{NeedLimit}},
 		{name: "publishing to an unknown topic is ErrUnknownTopic", run: publishUnknown},
 		{name: "consuming an unknown topic is ErrUnknownTopic", run: consumeUnknown},
 		{name: "an impossible topic name is ErrInvalid and does not disturb its neighbours", run: invalidNames},
 	}
 }
-
-func hasLimit(f *Fixture) bool { return f.MaxRecordBytes > 0 }
 
 // slack is for the key, the headers and the protocol.
 const slack = 4 << 10
@@ -48,6 +48,33 @@ func tooLarge(k *kit) {
 	}
 	k.neighboursArrive(b, topic, outcomes[0], outcomes[2])
 }
+
+func tenMegabytes(k *kit) {
+	const size = 10_000_000
+	b := k.open()
+	topic := k.topic(b, 1)
+	value := bytes.Repeat([]byte("0123456789"), size/10)
+	o := k.tryPublish(b, broker.Record{Topic: topic, Key: "key", Value: value})[0]
+	if k.MaxRecordBytes < size {
+		if !errors.Is(o.err, broker.ErrTooLarge) || !strings.Contains(o.err.Error(), topic) || !numeral.MatchString(o.err.Error()) {
+			k.Errorf("a record of 10 MB, where %d bytes are allowed, gives %v", k.MaxRecordBytes, o.err)
+		}
+		k.Logf("the error is: %v", o.err)
+		return
+	}
+	if o.err != nil {
+		k.Fatalf("a record of 10 MB, where %d bytes are allowed, gives %v", k.MaxRecordBytes, o.err)
+	}
+	var box inbox
+	k.consumeInto(&box, b, broker.Reader{Group: k.unique("group"), Topics: []string{topic}})
+	k.eventually("the record arrives", func() bool { return box.len() > 0 })
+	if got := box.all()[0].Value; !bytes.Equal(got, value) {
+		k.Errorf("a value of %d bytes arrived changed, with %d bytes", len(value), len(got))
+	}
+}
+
+// numeral is the limit in an error, or at least the size.
+var numeral = regexp.MustCompile(`[0-9]{6}`)
 
 // neighboursArrive checks that "before" and "after" were stored, and nothing else.
 func (k *kit) neighboursArrive(b broker.Broker, topic string, before, after outcome) {

@@ -23,6 +23,8 @@ import (
 type Oracle struct {
 	mu   sync.Mutex // guards what follows
 	keys map[string]*history
+	// open counts what is stored and neither handled nor excused, firsts and repeats what was handled for the first time and again.
+	open, firsts, repeats int
 }
 
 // history is what is known of one key.
@@ -32,7 +34,6 @@ type history struct {
 	excused map[int]bool
 	seen    map[int]bool
 	first   []int // numbers in the order of their first handling
-	repeats int
 }
 
 // Issue returns the next number of key.
@@ -48,7 +49,11 @@ func (o *Oracle) Issue(key string) int {
 func (o *Oracle) Stored(key string, n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.of(key).stored[n] = true
+	h := o.of(key)
+	if !h.stored[n] && !h.seen[n] && !h.excused[n] {
+		o.open++
+	}
+	h.stored[n] = true
 }
 
 // Handled notes that number n of key was handled, for the first time or again.
@@ -57,9 +62,13 @@ func (o *Oracle) Handled(key string, n int) {
 	defer o.mu.Unlock()
 	h := o.of(key)
 	if h.seen[n] {
-		h.repeats++
+		o.repeats++
 		return
 	}
+	if h.stored[n] && !h.excused[n] {
+		o.open--
+	}
+	o.firsts++
 	h.seen[n] = true
 	h.first = append(h.first, n)
 }
@@ -68,25 +77,32 @@ func (o *Oracle) Handled(key string, n int) {
 func (o *Oracle) Excused(key string, n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.of(key).excused[n] = true
+	h := o.of(key)
+	if h.stored[n] && !h.seen[n] && !h.excused[n] {
+		o.open--
+	}
+	h.excused[n] = true
 }
 
 // Open returns how many numbers were stored and neither handled nor excused yet.
 func (o *Oracle) Open() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	open := 0
-	for _, h := range o.keys {
-		open += len(h.missing())
-	}
-	return open
+	return o.open
+}
+
+// handled returns how many numbers were handled, and how often one was handled again.
+func (o *Oracle) handled() (firsts, repeats int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.firsts, o.repeats
 }
 
 // Check compares all that was noted.
 func (o *Oracle) Check() Verdict {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	v := Verdict{Keys: len(o.keys)}
+	v := Verdict{Keys: len(o.keys), Handled: o.firsts, Repeats: o.repeats}
 	names := make([]string, 0, len(o.keys))
 	for key := range o.keys {
 		names = append(names, key)
@@ -95,8 +111,6 @@ func (o *Oracle) Check() Verdict {
 	for _, key := range names {
 		h := o.keys[key]
 		v.Issued += h.issued
-		v.Handled += len(h.first)
-		v.Repeats += h.repeats
 		for _, n := range h.missing() {
 			v.Lost = append(v.Lost, fmt.Sprintf("%s: %d was stored and never handled", key, n))
 		}

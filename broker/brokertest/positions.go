@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/internal/testenv"
 )
 
 func positionScenarios() []scenario {
@@ -152,7 +154,7 @@ func slowHandler(k *kit) {
 	select {
 	case <-grip.ctx.Done():
 		k.Errorf("the partition was lost: %v", context.Cause(grip.ctx))
-	case <-k.after(k.AckWait + k.AckWait/4):
+	case <-k.after(k.slow()):
 	}
 	if v := others.values(); len(v) > 0 {
 		k.Errorf("records %q were given to another replica while they were handled", v)
@@ -161,6 +163,18 @@ func slowHandler(k *kit) {
 	k.sequence(b, topic, 6, 7)
 	grip.expect(6, 7)
 	grip.giveBack()
+}
+
+// slow is how long a slow handler takes: longer than the server would wait, if it waits at all, and a minute and more in the soak.
+func (k *kit) slow() time.Duration {
+	switch {
+	case k.AckWait == notWaiting:
+		return notWaiting + notWaiting/4
+	case testenv.Soak():
+		return k.AckWait + time.Minute
+	default:
+		return k.AckWait + 5*time.Second
+	}
 }
 
 func pausedReader(k *kit) {

@@ -99,7 +99,7 @@ func TestConformanceCluster(t *testing.T) {
 		t.Fatalf("a topic has %d replicas on a cluster of three", n)
 	}
 	f := fixture(c.url)
-	f.Caps = brokertest.Caps{ServerGoroutines: true, ServerHeap: true}
+	f.Missing = inThisProcess()
 	f.Restart = func(tb testing.TB) { tb.Helper(); c.restart(tb) }
 	brokertest.Run(t, f)
 }
