@@ -85,19 +85,16 @@ func TestTwoPlainEventsOfOneTopicAreRefused(t *testing.T) {
 // A dead letter that is made ready comes to its subscription again, to no other, with the identity that it had, and leaves the store when it is handled.
 func TestADeadLetterIsRetriedByItsSubscriptionAlone(t *testing.T) {
 	t.Parallel()
-	for name, plain := range map[string]bool{"with an envelope": false, "without": true} {
+	for name, event := range map[string]*tidings.Event[order]{"with an envelope": placed, "without": legacy} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { retryOne(t, plain) })
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { retryOne(t, event) })
 		})
 	}
 }
 
-func retryOne(t *testing.T, plain bool) {
+func retryOne(t *testing.T, event *tidings.Event[order]) {
 	t.Helper()
-	event := placed
-	if plain {
-		event = legacy
-	}
 	var st store.Store
 	app := newApp(t, func(c *tidings.Config) { st = c.Store })
 	app.Emits(event)

@@ -15,6 +15,9 @@ internal/cloudevents    <- broker
 internal/consume        <- broker
 internal/outbox         <- broker store   tests: store/sqlite
 
+# What people do with rows.
+internal/admin          <- broker store internal/cloudevents github.com/google/uuid   tests: store/sqlite
+
 # What a service author touches.
 tidings                 <- broker store internal/cloudevents internal/consume internal/outbox github.com/google/uuid
 
@@ -38,7 +41,7 @@ connect                 <- broker broker/... store store/... embedded github.com
 tidingstest             <- tidings broker broker/memory store store/memory
 
 # Programs.
-cmd/tidings             <- embedded broker broker/nats store store/sqlite sse examples/tickets github.com/spf13/cobra
+cmd/tidings             <- connect embedded broker broker/nats store store/sqlite sse examples/tickets github.com/spf13/cobra
 examples/tickets        <- tidings broker store forward lake sse github.com/google/uuid   tests: store/sqlite github.com/chromedp
 examples/hello          <- tidings embedded store/sqlite
 

@@ -69,7 +69,7 @@ func statusVersions(tb testing.TB, f Fixture) {
 	if err != nil || before.Version != 0 {
 		tb.Errorf("before Migrate the status is %+v, %v", before, err)
 	}
-	if err := s.Migrate(ctx); err != nil {
+	if err = s.Migrate(ctx); err != nil {
 		tb.Fatal(err)
 	}
 	after, err := admin.Status(ctx)
