@@ -32,6 +32,9 @@ type Config struct {
 	Topics []broker.Topic
 	// MaxMessageBytes is the largest message, with its headers, that may be published. Default 1,000,000; the broker may have a lower limit.
 	MaxMessageBytes int
+	// Remote lets requests go between processes, over the broker's live path: public requests that nobody in this app serves are asked elsewhere,
+	// and those that it serves are answered to everybody. The memory broker and NATS can carry them; Check refuses it on others.
+	Remote bool
 	// Stop bounds how long Run waits, when it ends, for running handlers, and then for hooks, and then for the relay. Default 30 s.
 	Stop time.Duration
 	// Log gets what the app has to say. Default slog.Default().
@@ -45,7 +48,10 @@ type App struct {
 	log    *slog.Logger
 	source string
 	ready  chan struct{}
-	late   chan error
+	ended  chan struct{} // closed when Run has ended
+	// mailbox gets the answers of other processes.
+	mailbox *mailbox
+	late    chan error
 	// provisioned says that Run has made every topic that a definition names; ensured are those that are known to exist besides, or before.
 	provisioned atomic.Bool
 	ensured     sync.Map
@@ -53,9 +59,11 @@ type App struct {
 	mu      sync.Mutex
 	modules []*Module // in the order of AddModule; the first is the service itself
 	cores   map[string]*known
-	ran     bool          // Run was called
-	started bool          // and takes no more registrations
-	checked []*subscriber // prepared by Run
+	// endpoints answer requests, by identity.
+	endpoints map[string]*endpoint
+	ran       bool          // Run was called
+	started   bool          // and takes no more registrations
+	checked   []*subscriber // prepared by Run
 	// plain are the events without an envelope, by topic. It is made once, by Run.
 	plain map[string]Definition
 }
@@ -78,7 +86,8 @@ func New(cfg Config) *App {
 	}
 	a := &App{
 		cfg: cfg, log: cfg.Log.With(slog.String("service", cfg.Service)), source: "/" + cfg.Service,
-		ready: make(chan struct{}), late: make(chan error, 1), cores: map[string]*known{},
+		ready: make(chan struct{}), ended: make(chan struct{}), late: make(chan error, 1),
+		cores: map[string]*known{}, endpoints: map[string]*endpoint{}, mailbox: newMailbox(cfg.Service),
 	}
 	a.Module = a.module(cfg.Service, nil)
 	return a
@@ -89,7 +98,7 @@ func New(cfg Config) *App {
 func (a *App) AddModule(name string, dependsOn ...string) *Module { return a.module(name, dependsOn) }
 
 func (a *App) module(name string, dependsOn []string) *Module {
-	m := &Module{app: a, name: name, dependsOn: dependsOn, where: callerAt(1), emits: map[string]bool{}}
+	m := &Module{app: a, name: name, dependsOn: dependsOn, where: callerAt(1), emits: map[string]bool{}, started: make(chan struct{})}
 	a.change("AddModule", func() { a.modules = append(a.modules, m) })
 	return m
 }

@@ -60,6 +60,7 @@ func (a *App) Problems(ctx context.Context) []Problem {
 	c.problems = append(c.problems, order...)
 	c.subscriptions()
 	c.listeners()
+	c.requests(ctx)
 	c.topicNames()
 	c.external(ctx)
 	slices.SortStableFunc(c.problems, func(x, y Problem) int { return cmp.Compare(x.Where, y.Where) })
@@ -230,7 +231,7 @@ func (c *checker) reactions(of string, reactions []*reaction) {
 			c.wrong(r.where, "%s reacts to %s twice (also %s): use two subscriptions, each gets every message", of, id, at)
 		}
 		seen[id] = r.where
-		c.native(of, r)
+		c.native(of, r.native, r.verb, r.where)
 		if d := c.app.definition(r.event); d.IsInternal() && !c.owns(d.Domain) {
 			c.wrong(r.where, "%s reads %s, which is internal to domain %q of another service: ask its owner for a public event", of, id, d.Domain)
 		}
@@ -261,14 +262,14 @@ func (c *checker) reading(of string, reactions []*reaction, topics []string) {
 	}
 }
 
-// native checks that the store begins transactions of the type that a reaction asks for.
-func (c *checker) native(of string, r *reaction) {
+// native checks that the store begins transactions of the type that a reaction or an endpoint asks for; nil asks for none.
+func (c *checker) native(of string, native reflect.Type, verb, where string) {
 	switch st := c.app.cfg.Store; {
-	case r.native == nil:
+	case native == nil:
 	case st == nil:
-		c.wrong(r.where, "%s: %s needs a store: set Config.Store, or use On", of, r.verb)
-	case reflect.TypeOf(st.Native()) != r.native:
-		c.wrong(r.where, "%s: %s asks for a %s, and the transactions of this store are %T", of, r.verb, r.native, st.Native())
+		c.wrong(where, "%s: %s needs a store: set Config.Store, or use %s", of, verb, strings.TrimSuffix(verb, "Tx"))
+	case reflect.TypeOf(st.Native()) != native:
+		c.wrong(where, "%s: %s asks for a %s, and the transactions of this store are %T", of, verb, native, st.Native())
 	}
 }
 

@@ -81,6 +81,9 @@ func IdempotencyKey(ctx context.Context) string {
 	if !ok {
 		return ""
 	}
+	if h.key != "" {
+		return h.group + ":" + h.key
+	}
 	return h.group + ":" + h.message.Source + ":" + h.message.ID
 }
 
@@ -89,6 +92,7 @@ type handling struct {
 	message Message
 	place   Place
 	group   string
+	key     string // of the call, where the message is a request
 }
 
 type handlingKey struct{}

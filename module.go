@@ -28,12 +28,16 @@ type Module struct {
 	emitted   []*core
 	subs      []*subscriber
 	listeners []*listening
+	served    []*endpoint
+	calls     []calling
 	discover  []func(*Catalog) error
 	onStart   []func(context.Context) error
 	onStop    []func(context.Context) error
 	faults    []string // what is wrong with calls of the module's methods
 
 	routes sync.Map // *core → *route
+
+	started chan struct{} // closed when OnStart has succeeded
 }
 
 // route is where messages of one definition go when this module publishes them.

@@ -167,6 +167,22 @@ func (a *App) storeTx(native store.Native) (store.Tx, error) {
 	return tx, nil
 }
 
+// inTx runs fn in a transaction, on behalf of who. When none can be begun, that says nothing about what was to be done in it.
+func (a *App) inTx(ctx context.Context, who string, fn func(ctx context.Context, tx store.Native) error) error {
+	if a.cfg.Store == nil {
+		return errNoStore
+	}
+	began := false
+	err := a.cfg.Store.InTx(ctx, func(ctx context.Context, tx store.Native) error {
+		began = true
+		return fn(ctx, tx)
+	})
+	if err != nil && !began {
+		return Unavailable(fmt.Errorf("tidings: the store of %s: %w: %w", who, CodeUnavailable, err))
+	}
+	return err
+}
+
 // InTx runs fn in one transaction of the app's store: commit when it returns nil, rollback when it returns an error or panics. X is the
 // store's native transaction: *sqlite.Tx, *postgres.Tx, or *store.SQLTx.
 func InTx[X store.Native](ctx context.Context, h Host, fn func(ctx context.Context, tx X) error) error {

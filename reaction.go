@@ -286,4 +286,4 @@ func recovered(err *error) {
 }
 
 // errNoStore is for reactions with transactions in an app without a store; Check reports it first.
-var errNoStore = errors.New("tidings: the reaction asks for a transaction, and the app has no store")
+var errNoStore = errors.New("tidings: there is no transaction, since the app has no store")

@@ -24,6 +24,7 @@ func (a *App) Run(ctx context.Context) error {
 	if again {
 		return errors.New("tidings: run: the app runs or has run; make a new one")
 	}
+	defer close(a.ended)
 	if err := a.prepare(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil // nothing has begun, and nobody waits for it any more
@@ -155,9 +156,10 @@ func (r *running) start(ctx context.Context) error {
 			r.spawn(&r.intake, func() error { return s.retry(intake) })
 		}
 	}
-	if err := r.listen(ctx, intake, hearing); err != nil {
-		return err
+	if r.app.cfg.Remote {
+		r.spawn(&r.relay, func() error { return r.app.collect(relay) })
 	}
+	r.listen(ctx, intake, hearing)
 	// A hook that waits for something must not keep the app from ending.
 	defer context.AfterFunc(ctx, r.endModules)()
 	order, _ := startOrder(r.app.modules)
@@ -171,37 +173,47 @@ func (r *running) start(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		close(m.started)
+	}
+	if r.app.cfg.Remote && len(r.app.offered()) > 0 {
+		r.hear(ctx, intake, func(ready func()) error { return r.app.answerOthers(intake, hearing, ready) })
 	}
 	return nil
 }
 
 // listen starts the listeners and waits until each one hears.
-func (r *running) listen(ctx, intake, hearing context.Context) error {
-	heard := make(chan struct{})
-	waiting := 0
+func (r *running) listen(ctx, intake, hearing context.Context) {
+	var listens []func(ready func()) error
 	for _, m := range r.app.modules {
 		for _, l := range m.listeners {
-			waiting++
-			r.spawn(&r.intake, func() error {
-				return l.run(intake, hearing, func() {
-					select {
-					case heard <- struct{}{}:
-					case <-intake.Done():
-					}
-				})
-			})
+			listens = append(listens, func(ready func()) error { return l.run(intake, hearing, ready) })
 		}
 	}
-	for ; waiting > 0; waiting-- {
+	r.hear(ctx, intake, listens...)
+}
+
+// hear starts what listens and waits until all of it hears, or something has ended; stop reports that.
+func (r *running) hear(ctx, intake context.Context, listens ...func(ready func()) error) {
+	heard := make(chan struct{})
+	for _, listen := range listens {
+		r.spawn(&r.intake, func() error {
+			return listen(func() {
+				select {
+				case heard <- struct{}{}:
+				case <-intake.Done():
+				}
+			})
+		})
+	}
+	for range listens {
 		select {
 		case <-heard:
 		case <-r.failed.Done():
-			return nil // stop reports it
+			return
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
-	return nil
 }
 
 // spawn runs fn in the group; an error ends the app.

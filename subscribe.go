@@ -191,21 +191,8 @@ func (s *subscriber) batch(b Batch, handle func(ctx context.Context, items []*co
 	return &consume.Reaction{Batch: &consume.Batch{Size: cmp.Or(b.Size, 100), Wait: cmp.Or(b.Wait, 100*time.Millisecond), Handle: handle}}
 }
 
-// inTx runs fn in a transaction. When none can be begun, that says nothing about the message.
 func (s *subscriber) inTx(ctx context.Context, fn func(ctx context.Context, tx store.Native) error) error {
-	st := s.module.app.cfg.Store
-	if st == nil {
-		return errNoStore
-	}
-	began := false
-	err := st.InTx(ctx, func(ctx context.Context, tx store.Native) error {
-		began = true
-		return fn(ctx, tx)
-	})
-	if err != nil && !began {
-		return Unavailable(fmt.Errorf("tidings: the store of %s: %w", s.group, err))
-	}
-	return err
+	return s.module.app.inTx(ctx, s.group, fn)
 }
 
 // claim notes in the transaction that this subscription handles m, and reports whether it does so for the first time.

@@ -159,7 +159,11 @@ func (a *App) ensureTopic(ctx context.Context, name string) error {
 // provision makes the topics that are missing. Differences in those that exist are errors, since order or retention would not be what the
 // app was told.
 func (a *App) provision(ctx context.Context) error {
-	states, err := a.cfg.Broker.Topics(ctx, broker.Apply, a.wantedTopics()...)
+	want := a.wantedTopics()
+	if a.cfg.Remote {
+		want = append(want, a.liveTopics()...)
+	}
+	states, err := a.cfg.Broker.Topics(ctx, broker.Apply, want...)
 	if err != nil {
 		return fmt.Errorf("tidings: provision topics: %w", err)
 	}
