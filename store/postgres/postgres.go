@@ -23,11 +23,13 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/tidings-go/tidings/store"
 )
@@ -45,9 +47,9 @@ type Store struct {
 	ownsPool bool
 	// direct is how relays reach the server.
 	direct *pgx.ConnConfig
-	// db is the pool's door for database/sql, or nil.
-	db     *sql.DB
-	limits *limits
+	// db and sqlTxs are the pool's doors for database/sql, or nil: one for the user, one for InTx.
+	db, sqlTxs *sql.DB
+	limits     *limits
 
 	hint *hinter
 	// current is the slot that takes new rows of the outbox.
@@ -98,7 +100,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Store, error) {
 		return nil, explain("open "+at, err)
 	}
 	if cfg.SQL {
-		s.db = openSQL(pool)
+		s.db, s.sqlTxs = stdlib.OpenDBFromPool(pool), openSQL(pool)
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
@@ -126,7 +128,7 @@ func (s *Store) Close() error {
 	s.stopBackground()
 	var err error
 	if s.db != nil {
-		err = s.db.Close()
+		err = errors.Join(s.db.Close(), s.sqlTxs.Close())
 	}
 	if s.ownsPool {
 		s.pool.Close()

@@ -12,7 +12,8 @@ INSERT INTO {schema}.meta (version) VALUES (1);
 CREATE SEQUENCE {schema}.row_ids CACHE 1;
 
 -- Ready rows of the outbox whose time has come. txid goes first: its default runs before the id's, so that a transaction that has an id
--- has a number, by which snapshots know it. Text can't hold every string of Go; package postgres writes what it can't as \x00, and \ as \\.
+-- has a number, by which snapshots know it. Text can't hold every string of Go: what it can't hold is written so that decode(topic, 'escape') gives
+-- its bytes back, NUL as \000 and \ as \\.
 CREATE TABLE {schema}.outbox (
     txid       xid8        NOT NULL DEFAULT pg_current_xact_id(),
     id         bigint      NOT NULL DEFAULT nextval('{schema}.row_ids'),
@@ -61,7 +62,7 @@ CREATE TABLE {schema}.letters (
     headers    bytea       NOT NULL,
     history    bytea       NOT NULL,
     value      bytea       NOT NULL,
-    identity   bytea       -- a hash of queue, source and message_id, or NULL when there is no message_id
+    identity   bytea       -- a hash of queue, source and message_id; NULL when there is no message_id
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);
 ALTER TABLE {schema}.letters ALTER value SET STORAGE EXTERNAL;
 CREATE UNIQUE INDEX letters_dead_once ON {schema}.letters (identity) WHERE state = 1;

@@ -1,0 +1,88 @@
+package postgres
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tidings-go/tidings/store"
+)
+
+// The codes of PostgreSQL's errors that matter here: appendix A of its manual.
+const (
+	codeSerialization   = "40001"
+	codeDeadlock        = "40P01"
+	codeUniqueViolation = "23505"
+	codeNoTable         = "42P01"
+	codeNoColumn        = "42703"
+	codeNoSchema        = "3F000"
+)
+
+// errBadURL stands for whatever url.Parse said: it quotes what it did not understand, which may be a piece of the password.
+var errBadURL = errors.New("the URL can't be read: in user and password, characters other than letters and digits must be written as %40 for @, %2F for /, and so on")
+
+// parseURL reads a connection URL. Its errors don't repeat the URL.
+func parseURL(from string) (*pgxpool.Config, error) {
+	cfg, err := pgxpool.ParseConfig(from)
+	if err == nil {
+		return cfg, nil
+	}
+	var unread *url.Error
+	if errors.As(err, &unread) {
+		return nil, errBadURL
+	}
+	var refused *pgconn.ParseConfigError
+	if reason := errors.Unwrap(err); errors.As(err, &refused) && reason != nil {
+		return nil, fmt.Errorf("the URL can't be used: %w", reason)
+	}
+	return nil, errors.New("the URL can't be used: one of its settings is unknown or has an impossible value")
+}
+
+// place is where a configuration leads to, as errors name it.
+func place(cfg *pgx.ConnConfig) string {
+	return fmt.Sprintf("%s:%d/%s", cfg.Host, cfg.Port, cfg.Database)
+}
+
+// explain says what was tried, and puts the errors of pgx and database/sql that callers tell apart into the words of package store.
+func explain(action string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrTxDone):
+	case errors.Is(err, pgx.ErrTxClosed), errors.Is(err, sql.ErrTxDone):
+		return fmt.Errorf("postgres: %s: %w", action, store.ErrTxDone)
+	case hasCode(err, codeNoTable, codeNoColumn, codeNoSchema):
+		return fmt.Errorf("postgres: %s: %w (%w)", action, store.ErrNotMigrated, err)
+	}
+	return fmt.Errorf("postgres: %s: %w", action, err)
+}
+
+// hasCode reports whether err is PostgreSQL's and has one of the codes.
+func hasCode(err error, codes ...string) bool {
+	var e *pgconn.PgError
+	if !errors.As(err, &e) {
+		return false
+	}
+	for _, code := range codes {
+		if e.Code == code {
+			return true
+		}
+	}
+	return false
+}
+
+// isRetryable reports whether PostgreSQL gave a transaction up because of others, so that the same may succeed when it is run again.
+func isRetryable(err error) bool {
+	var e *pgconn.PgError
+	if !errors.As(err, &e) {
+		return false
+	}
+	// Somebody else's row became dead between two statements of Move.
+	displaced := e.Code == codeUniqueViolation && e.ConstraintName == "letters_dead_once"
+	return displaced || e.Code == codeSerialization || e.Code == codeDeadlock
+}

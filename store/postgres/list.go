@@ -1,0 +1,123 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tidings-go/tidings/store"
+)
+
+// listPage is how many rows List reads at a time: no snapshot is kept while the caller looks at them, so none keeps old rows from being cleaned up.
+const listPage = 256
+
+// List implements [store.Store].
+func (s *Store) List(ctx context.Context, f store.Filter) iter.Seq2[store.Row, error] {
+	return func(yield func(store.Row, error) bool) {
+		left := f.Limit
+		for {
+			page := f
+			page.Limit = listPage
+			if f.Limit > 0 {
+				page.Limit = min(left, listPage)
+			}
+			rows, err := s.listPage(ctx, page)
+			for _, r := range rows {
+				if !yield(r, nil) {
+					return
+				}
+				f.After = r.ID
+			}
+			if err != nil {
+				yield(store.Row{}, explain("list", err))
+				return
+			}
+			left -= len(rows)
+			if len(rows) < page.Limit || (f.Limit > 0 && left <= 0) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Store) listPage(ctx context.Context, f store.Filter) ([]store.Row, error) {
+	query, args := listQuery(f)
+	if query == "" {
+		return nil, ctx.Err()
+	}
+	rows, err := s.pool.Query(ctx, s.sql(query), args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanRow)
+}
+
+// listQuery is the query for one page: that of the outbox, that of the letters, or both. It is empty when f wants no rows of any table.
+func listQuery(f store.Filter) (query string, args []any) {
+	args = []any{f.After}
+	more := ""
+	if f.Key != "" {
+		args = append(args, encodeText(f.Key))
+		more = " AND key = $2"
+	}
+	limit := " ORDER BY id LIMIT " + strconv.Itoa(f.Limit)
+	var arms []string
+	if (f.Queues == nil || slices.Contains(f.Queues, "")) && (f.States == nil || slices.Contains(f.States, store.Ready)) {
+		arms = append(arms, `(SELECT id, '' AS queue, 0::smallint AS state, NULL::timestamptz AS due, `+rowColumns+
+			` FROM {schema}.outbox WHERE id > $1`+more+limit+`)`)
+	}
+	if f.Queues != nil {
+		queues := make([]string, len(f.Queues))
+		for i, q := range f.Queues {
+			queues[i] = encodeText(q)
+		}
+		args = append(args, queues)
+		more += " AND queue = ANY($" + strconv.Itoa(len(args)) + "::text[])"
+	}
+	if f.States != nil {
+		// As numbers, so that PostgreSQL sees which of the partial indexes fits.
+		states := make([]string, len(f.States))
+		for i, state := range f.States {
+			states[i] = strconv.Itoa(int(state))
+		}
+		more += " AND state IN (" + strings.Join(states, ", ") + ")"
+	}
+	if (f.Queues == nil || len(f.Queues) > 0) && (f.States == nil || len(f.States) > 0) {
+		arms = append(arms, `(SELECT id, queue, state, due, `+rowColumns+` FROM {schema}.letters WHERE id > $1`+more+limit+`)`)
+	}
+	if len(arms) == 0 {
+		return "", nil
+	}
+	return strings.Join(arms, " UNION ALL ") + limit, args
+}
+
+// scanRow reads a row of List.
+func scanRow(rows pgx.CollectableRow) (store.Row, error) {
+	var r store.Row
+	var state int16
+	var due *time.Time
+	var lane int16
+	var headers []byte
+	err := rows.Scan(&r.ID, &r.Queue, &state, &due, &lane, &r.Created, &r.Record.Topic, &r.Record.Key, &r.Record.ID, &r.Source, &r.MessageID,
+		&headers, &r.History, &r.Record.Value)
+	if err != nil {
+		return r, err
+	}
+	for _, text := range []*string{&r.Queue, &r.Record.Topic, &r.Record.Key, &r.Record.ID, &r.Source, &r.MessageID} {
+		*text = decodeText(*text)
+	}
+	r.State = store.State(state)
+	if due != nil {
+		r.Due = *due
+	}
+	if r.Record.Headers, err = decodeHeaders(headers); err != nil {
+		return r, fmt.Errorf("row %d: %w", r.ID, err)
+	}
+	return r, nil
+}

@@ -1,0 +1,206 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tidings-go/tidings/store"
+)
+
+// rowColumns are what outbox and letters have in common besides txid and id.
+const rowColumns = "lane, created, topic, key, dedup, source, message_id, headers, history, value"
+
+// identity is a hash of what may be there once among the dead rows of a queue.
+const identity = `CASE WHEN message_id <> '' THEN sha256(sha256(convert_to(queue, 'UTF8')) || sha256(convert_to(source, 'UTF8')) ||
+	sha256(convert_to(message_id, 'UTF8'))) END`
+
+// sql puts the schema into a statement.
+func (s *Store) sql(statement string) string {
+	return strings.ReplaceAll(statement, "{schema}", s.schema)
+}
+
+// statement is one with its arguments.
+type statement struct {
+	query string
+	args  []any
+}
+
+// writing is what it takes to write some rows: at most one statement for each of the tables.
+type writing struct {
+	statements []statement
+	// toOutbox says that the outbox becomes larger, ready that somebody has something to do.
+	toOutbox, ready bool
+}
+
+// writes divides rows between the tables.
+func (s *Store) writes(rows []store.Row) writing {
+	now := time.Now()
+	var outbox, letters []*store.Row
+	var w writing
+	for i := range rows {
+		r := &rows[i]
+		if r.Queue == "" && r.State == store.Ready && !r.Due.After(now) {
+			outbox = append(outbox, r)
+		} else {
+			letters = append(letters, r)
+		}
+		w.ready = w.ready || r.State == store.Ready
+	}
+	if len(outbox) > 0 {
+		w.toOutbox = true
+		w.statements = append(w.statements, s.insertOutbox(outbox))
+	}
+	if len(letters) > 0 {
+		w.statements = append(w.statements, s.insertLetters(letters, now))
+	}
+	return w
+}
+
+// insertOutbox is one statement for any number of rows. The ids come from a default that is evaluated above the sort, so they follow the
+// order of the rows.
+func (s *Store) insertOutbox(rows []*store.Row) statement {
+	const insert = `INSERT INTO {schema}.outbox (slot, lane, topic, key, dedup, source, message_id, headers, history, value)
+		SELECT $1::smallint, lane, topic, key, dedup, source, message_id, headers, history, value
+		FROM unnest($2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::bytea[], $10::bytea[])
+		WITH ORDINALITY AS u (lane, topic, key, dedup, source, message_id, headers, history, value, n) ORDER BY n`
+	return statement{s.sql(insert), append([]any{s.slot()}, columnsOf(rows)...)}
+}
+
+func (s *Store) insertLetters(rows []*store.Row, now time.Time) statement {
+	const insert = `INSERT INTO {schema}.letters (queue, state, due, lane, topic, key, dedup, source, message_id, headers, history, value, identity)
+		SELECT queue, state, due, lane, topic, key, dedup, source, message_id, headers, history, value, ` + identity + `
+		FROM unnest($1::text[], $2::smallint[], $3::timestamptz[],
+			$4::smallint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bytea[], $11::bytea[], $12::bytea[])
+		WITH ORDINALITY AS u (queue, state, due, lane, topic, key, dedup, source, message_id, headers, history, value, n) ORDER BY n
+		ON CONFLICT (identity) WHERE state = 1 DO NOTHING`
+	queues, states, dues := make([]string, len(rows)), make([]int16, len(rows)), make([]*time.Time, len(rows))
+	for i, r := range rows {
+		queues[i], states[i] = encodeText(r.Queue), int16(r.State)
+		if r.State == store.Ready && r.Due.After(now) {
+			dues[i] = &r.Due
+		}
+	}
+	return statement{s.sql(insert), append([]any{queues, states, dues}, columnsOf(rows)...)}
+}
+
+// columnsOf are the arrays of lanes, topics, keys, deduplication ids, sources, message ids, headers, histories and values.
+func columnsOf(rows []*store.Row) []any {
+	n := len(rows)
+	lanes, text, bytes := make([]int16, n), make([]string, 5*n), make([][]byte, 3*n)
+	topics, keys, dedups, sources, ids := text[:n], text[n:2*n], text[2*n:3*n], text[3*n:4*n], text[4*n:]
+	headers, histories, values := bytes[:n], bytes[n:2*n], bytes[2*n:]
+	for i, r := range rows {
+		lanes[i] = laneOf(r)
+		topics[i], keys[i], dedups[i] = encodeText(r.Record.Topic), encodeText(r.Record.Key), encodeText(r.Record.ID)
+		sources[i], ids[i] = encodeText(r.Source), encodeText(r.MessageID)
+		headers[i], histories[i], values[i] = encodeHeaders(r.Record.Headers), notNil(r.History), notNil(r.Record.Value)
+	}
+	return []any{lanes, topics, keys, dedups, sources, ids, headers, histories, values}
+}
+
+// notNil makes nil an empty value, as the tables want it.
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// Move implements [store.Tx]. A row that becomes ready gets a new id, and so a place behind all rows that are there; a row that becomes
+// dead takes the place of a dead row with its identity.
+func (p *txPart) Move(ctx context.Context, to store.State, ids ...int64) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return 0, fmt.Errorf("postgres: move to %s: %w", to, store.ErrTxDone)
+	}
+	if to < store.Ready || to > store.Gone {
+		return 0, fmt.Errorf("postgres: move: there is no state %d", int(to))
+	}
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	var n int64
+	var err error
+	switch to {
+	case store.Ready:
+		n, err = p.moveToReady(ctx, ids)
+	case store.Gone:
+		n, err = p.deleteRows(ctx, ids)
+	default:
+		n, err = p.moveToLetters(ctx, to, ids)
+	}
+	return int(n), explain("move to "+to.String(), err)
+}
+
+func (p *txPart) deleteRows(ctx context.Context, ids []int64) (n int64, err error) {
+	const gone = `WITH o AS (DELETE FROM {schema}.outbox WHERE id = ANY($1::bigint[]) RETURNING 1),
+		l AS (DELETE FROM {schema}.letters WHERE id = ANY($1::bigint[]) RETURNING 1)
+		SELECT (SELECT count(*) FROM o) + (SELECT count(*) FROM l)`
+	_, err = p.on.row(ctx, []any{&n}, p.s.sql(gone), ids)
+	return n, err
+}
+
+// moveToLetters makes rows dead or held. They are held for a moment in any case, while those whose place they take are deleted.
+func (p *txPart) moveToLetters(ctx context.Context, to store.State, ids []int64) (int64, error) {
+	const fromOutbox = `WITH gone AS (DELETE FROM {schema}.outbox WHERE id = ANY($1::bigint[]) RETURNING '' AS queue, *)
+		INSERT INTO {schema}.letters (id, queue, state, ` + rowColumns + `, identity)
+		SELECT id, queue, 2, ` + rowColumns + `, ` + identity + ` FROM gone`
+	const hold = `UPDATE {schema}.letters SET state = 2, due = NULL WHERE id = ANY($1::bigint[])`
+	const displace = `DELETE FROM {schema}.letters old USING {schema}.letters new
+		WHERE new.id = ANY($1::bigint[]) AND old.identity = new.identity AND old.id <> new.id
+			AND (old.state = 1 OR old.id = ANY($1::bigint[]) AND old.id < new.id)`
+	const kill = `UPDATE {schema}.letters SET state = 1 WHERE id = ANY($1::bigint[])`
+
+	if _, err := p.on.exec(ctx, p.s.sql(fromOutbox), ids); err != nil {
+		return 0, err
+	}
+	n, err := p.on.exec(ctx, p.s.sql(hold), ids)
+	if err != nil || to == store.Held {
+		return n, err
+	}
+	for _, query := range []string{displace, kill} {
+		if _, err := p.on.exec(ctx, p.s.sql(query), ids); err != nil {
+			return 0, err
+		}
+	}
+	return n, nil
+}
+
+// moveToReady gives rows that are dead, held or wait a place at the end of their queue, ordered by (due, id). The place is a new id, since readers go by id.
+func (p *txPart) moveToReady(ctx context.Context, ids []int64) (n int64, err error) {
+	const count = `SELECT (SELECT count(*) FROM {schema}.outbox WHERE id = ANY($1::bigint[])) +
+		(SELECT count(*) FROM {schema}.letters WHERE id = ANY($1::bigint[]))`
+	const these = `id = ANY($1::bigint[]) AND (state <> 0 OR due IS NOT NULL)`
+	const toOutbox = `WITH gone AS (DELETE FROM {schema}.letters WHERE queue = '' AND ` + these + ` RETURNING *)
+		INSERT INTO {schema}.outbox (slot, ` + rowColumns + `)
+		SELECT $2::smallint, ` + rowColumns + ` FROM gone ORDER BY due NULLS FIRST, id`
+	const toQueues = `WITH gone AS (DELETE FROM {schema}.letters WHERE queue <> '' AND ` + these + ` RETURNING *)
+		INSERT INTO {schema}.letters (queue, state, identity, ` + rowColumns + `)
+		SELECT queue, 0, identity, ` + rowColumns + ` FROM gone ORDER BY due NULLS FIRST, id`
+
+	if _, err := p.on.row(ctx, []any{&n}, p.s.sql(count), ids); err != nil || n == 0 {
+		return 0, err
+	}
+	p.woken = true
+	if _, err := p.on.exec(ctx, p.s.sql(toOutbox), ids, p.s.slot()); err != nil {
+		return 0, err
+	}
+	_, err = p.on.exec(ctx, p.s.sql(toQueues), ids)
+	return n, err
+}
+
+// Note implements [store.Tx].
+func (p *txPart) Note(ctx context.Context, id int64, history []byte) error {
+	const note = `WITH o AS (UPDATE {schema}.outbox SET history = $2::bytea WHERE id = $1::bigint)
+		UPDATE {schema}.letters SET history = $2::bytea WHERE id = $1::bigint`
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return fmt.Errorf("postgres: note: %w", store.ErrTxDone)
+	}
+	_, err := p.on.exec(ctx, p.s.sql(note), id, notNil(history))
+	return explain("note", err)
+}
