@@ -1,6 +1,6 @@
 -- One row: what the schema was migrated to, and the slot that takes new rows of the outbox.
 CREATE TABLE {schema}.meta (
-    only    boolean     PRIMARY KEY DEFAULT true CHECK (only),
+    one     boolean     PRIMARY KEY DEFAULT true CHECK (one),
     version integer     NOT NULL,
     slot    smallint    NOT NULL DEFAULT 0,
     slot_at timestamptz NOT NULL DEFAULT clock_timestamp()
