@@ -88,11 +88,17 @@ type Connection struct {
 	// Broker is nil when none was asked for.
 	Broker broker.Broker
 	// Store is nil when none was asked for.
-	Store store.Store
+	Store Database
 	// DB is the database that Store is in, for the program's own reading. It is nil for stores that are not over database/sql.
 	DB *sql.DB
 
 	closers []func() error
+}
+
+// Database is a store, and what tools ask of it.
+type Database interface {
+	store.Store
+	store.Admin
 }
 
 // BrokerCloser is a broker that its opener closes.
@@ -103,7 +109,7 @@ type BrokerCloser interface {
 
 // StoreCloser is a store that its opener closes.
 type StoreCloser interface {
-	store.Store
+	Database
 	io.Closer
 }
 
@@ -162,6 +168,6 @@ type openBroker struct {
 }
 
 type openStore struct {
-	store.Store
+	Database
 	io.Closer
 }
