@@ -19,9 +19,10 @@ internal/outbox         <- broker store   tests: store/sqlite
 internal/admin          <- broker store internal/cloudevents github.com/google/uuid   tests: store/sqlite
 
 # What a service author touches.
-tidings                 <- broker store internal/cloudevents internal/consume internal/outbox github.com/google/uuid
+tidings                 <- broker store internal/cloudevents internal/consume internal/outbox github.com/google/uuid   tests: embedded broker/kafka
 
 # What is built on subscriptions.
+httpapi                 <- tidings
 forward                 <- tidings broker   tests: store store/sqlite
 lake                    <- tidings broker store   tests: store/sqlite
 sse                     <-
@@ -41,7 +42,7 @@ connect                 <- broker broker/... store store/... embedded github.com
 tidingstest             <- tidings broker broker/memory store store/memory
 
 # Programs.
-cmd/tidings             <- connect embedded broker broker/nats store store/sqlite sse examples/tickets github.com/spf13/cobra
+cmd/tidings             <- connect embedded broker broker/nats store store/sqlite sse examples/tickets github.com/spf13/cobra   tests: github.com/nats-io/nats-server
 examples/tickets        <- tidings broker store forward lake sse github.com/google/uuid   tests: store/sqlite github.com/chromedp
 examples/hello          <- tidings embedded store/sqlite
 
