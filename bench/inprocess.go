@@ -12,14 +12,14 @@ import (
 
 // inProcess compares the memory broker with a plain Go channel that does the same JSON work.
 func inProcess() comparison {
-	return comparison{title: "in process", n: 200_000, measures: []measure{
+	return comparison{title: "in process", n: 50_000, measures: []measure{
 		{"Go channel with JSON", channel},
-		{"tidings on the memory broker", func(ctx context.Context, n int) error { return memoryBroker(ctx, n, manyPerCall) }},
-		{"the same, one message per call", func(ctx context.Context, n int) error { return memoryBroker(ctx, n, 1) }},
+		{"tidings on the memory broker", func(ctx context.Context, t *trial) error { return memoryBroker(ctx, t, manyPerCall) }},
+		{"the same, one message per call", func(ctx context.Context, t *trial) error { return memoryBroker(ctx, t, 1) }},
 	}}
 }
 
-func channel(_ context.Context, n int) error {
+func channel(_ context.Context, t *trial) error {
 	ch := make(chan []byte, 1024)
 	var done sync.WaitGroup
 	var failed error
@@ -31,7 +31,7 @@ func channel(_ context.Context, n int) error {
 			}
 		}
 	})
-	for i := range n {
+	for i := range t.n {
 		data, err := json.Marshal(newCart(i))
 		if err != nil {
 			return err
@@ -43,15 +43,8 @@ func channel(_ context.Context, n int) error {
 	return failed
 }
 
-func memoryBroker(ctx context.Context, n, perCall int) error {
+func memoryBroker(ctx context.Context, t *trial, perCall int) error {
 	b := memory.New(memory.Config{})
 	defer b.Close() //nolint:errcheck // it has nothing to lose
-	s, err := newService(ctx, b, "bench")
-	if err != nil {
-		return err
-	}
-	if err := s.exchange(ctx, n, perCall); err != nil {
-		return err
-	}
-	return s.stop()
+	return newService(b, unique("bench"), "").endToEnd(ctx, t, perCall)
 }

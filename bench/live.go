@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 
 	natsgo "github.com/nats-io/nats.go"
 
@@ -14,16 +13,9 @@ import (
 	"github.com/tidings-go/tidings/broker/nats"
 )
 
-// live compares the way from publish to listener, one message at a time: its inverse rate is the latency.
-func live(url string) comparison {
-	return comparison{title: "live, one at a time", n: 5_000, measures: []measure{
-		{"raw core NATS", func(ctx context.Context, n int) error { return rawLive(ctx, url, n) }},
-		{"tidings", func(ctx context.Context, n int) error { return tidingsLive(ctx, url, n) }},
-	}}
-}
-
-func rawLive(ctx context.Context, url string, n int) error {
-	nc, err := natsgo.Connect(url)
+// rawLive sends messages one at a time: its inverse rate is the latency from publish to listener.
+func (n *natsServer) rawLive(ctx context.Context, t *trial) error {
+	nc, err := natsgo.Connect(n.url)
 	if err != nil {
 		return err
 	}
@@ -41,7 +33,9 @@ func rawLive(ctx context.Context, url string, n int) error {
 	if err := nc.FlushWithContext(ctx); err != nil && !errors.Is(err, natsgo.ErrNoDeadlineContext) {
 		return err
 	}
-	for i := range n {
+	t.start()
+	defer t.stop()
+	for i := range t.n {
 		data, err := json.Marshal(newCart(i))
 		if err != nil {
 			return err
@@ -54,37 +48,29 @@ func rawLive(ctx context.Context, url string, n int) error {
 	return nil
 }
 
-func tidingsLive(ctx context.Context, url string, n int) error {
-	b, err := nats.Open(ctx, url, nats.Config{})
+func (n *natsServer) live(ctx context.Context, t *trial) error {
+	b, err := nats.Open(ctx, n.url, nats.Config{})
 	if err != nil {
 		return err
 	}
 	defer b.Close() //nolint:errcheck // nothing is stored
-	name := unique("live")
-	event := tidings.Define[cart](name, "CartCheckedOut", "v1")
-	app := tidings.New(tidings.Config{Service: name, Broker: b, Log: slog.New(slog.DiscardHandler)})
-	app.Emits(event)
+	s := newService(b, unique("live"), "")
 	heard := make(chan struct{})
-	app.Listen(tidings.Listener{}, tidings.On(event, func(context.Context, cart) error {
+	s.app.Listen(tidings.Listener{}, tidings.On(s.event, func(context.Context, cart) error {
 		heard <- struct{}{}
 		return nil
 	}))
-	running, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- app.Run(running) }()
-	select {
-	case <-app.Ready():
-	case err := <-ended:
-		cancel()
+	stop, err := start(ctx, s.app)
+	if err != nil {
 		return err
 	}
-	for i := range n {
-		if err := event.Publish(ctx, app.Live(), newCart(i)); err != nil {
-			cancel()
-			return errors.Join(err, <-ended)
+	t.start()
+	for i := range t.n {
+		if err := s.event.Publish(ctx, s.app.Live(), newCart(i)); err != nil {
+			return errors.Join(err, stop())
 		}
 		<-heard
 	}
-	cancel()
-	return errors.Join(<-ended, deleteTopics(ctx, url, &service{event: event}))
+	t.stop()
+	return errors.Join(stop(), n.deleteTopics(ctx, s))
 }
