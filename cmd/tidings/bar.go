@@ -26,12 +26,20 @@ type bar struct {
 }
 
 func newBar(status io.Writer, total int64) *bar {
-	if f, ok := status.(*os.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			return &bar{to: status, total: total}
-		}
+	if isTerminal(status) {
+		return &bar{to: status, total: total}
 	}
 	return &bar{}
+}
+
+// isTerminal reports whether a person reads or writes there.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // set shows how many bookings there are.

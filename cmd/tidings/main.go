@@ -1,6 +1,7 @@
 // Command tidings shows what tidings does, and looks after what it runs.
 //
 //	tidings demo                                  the ticket platform, embedded, until Ctrl-C
+//	tidings demo --broker nats://localhost        the same on a broker of yours
 //	tidings demo --bookings 5000 -o json          5,000 bookings as fast as it can, and a summary that was read back
 //	tidings status --data DIR                     what the demo that runs in a folder holds
 //
@@ -65,7 +66,7 @@ func root() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	cmd.AddCommand(demo(), statusCommand())
+	cmd.AddCommand(demo(), statusCommand(), outboxCommand(), deadlettersCommand(), migrateCommand(), relayCommand())
 	return cmd
 }
 

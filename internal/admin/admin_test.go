@@ -84,7 +84,9 @@ func ids(rows []store.Row) string {
 }
 
 func TestFindFilters(t *testing.T) {
+	t.Parallel()
 	eachStore(t, func(t *testing.T, s store.Store) {
+		t.Helper()
 		other := letter(t, "2")
 		other.Queue, other.History, other.Record.Topic = "shop.other", []byte(`[{"error":"no such thing"}]`), "invoices"
 		foreign := letter(t, "4")
@@ -116,7 +118,9 @@ func TestFindFilters(t *testing.T) {
 }
 
 func TestRetryMakesDeadLettersReadyOnce(t *testing.T) {
+	t.Parallel()
 	eachStore(t, func(t *testing.T, s store.Store) {
+		t.Helper()
 		add(t, s, letter(t, "1"), letter(t, "2"))
 		rows := find(t, s, admin.Filter{})
 		if err := admin.Retry(t.Context(), s, rows[:1]); err != nil {
@@ -138,7 +142,9 @@ func TestRetryMakesDeadLettersReadyOnce(t *testing.T) {
 }
 
 func TestDiscardKeepsACopyWithTheReason(t *testing.T) {
+	t.Parallel()
 	eachStore(t, func(t *testing.T, s store.Store) {
+		t.Helper()
 		add(t, s, letter(t, "1"))
 		rows := find(t, s, admin.Filter{})
 		if err := admin.Discard(t.Context(), s, rows, ""); err == nil {
@@ -161,7 +167,9 @@ func TestDiscardKeepsACopyWithTheReason(t *testing.T) {
 }
 
 func TestEditMakesOneNewMessage(t *testing.T) {
+	t.Parallel()
 	eachStore(t, func(t *testing.T, s store.Store) {
+		t.Helper()
 		add(t, s, letter(t, "1"))
 		dead := find(t, s, admin.Filter{})[0]
 		change := admin.Change{Data: []byte(`{"n":2}`), Headers: []broker.Header{{Name: "ce-subject", Value: "42"}, {Name: "ce-time"}}}
@@ -204,7 +212,9 @@ func TestEditRefusesWhatIsNoEvent(t *testing.T) {
 }
 
 func TestParkAndReleaseInTheOutbox(t *testing.T) {
+	t.Parallel()
 	eachStore(t, func(t *testing.T, s store.Store) {
+		t.Helper()
 		ready := func(id, key string) store.Row {
 			r := letter(t, id)
 			r.Queue, r.State, r.History, r.Record.Key = "", store.Ready, nil, key

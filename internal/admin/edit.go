@@ -27,8 +27,8 @@ func Edit(ctx context.Context, s store.Store, dead *store.Row, c Change) (store.
 		return store.Row{}, err
 	}
 	err = inTx(ctx, s, "edit", func(ctx context.Context, tx store.Tx) error {
-		if err := tx.Append(ctx, edited); err != nil {
-			return err
+		if failed := tx.Append(ctx, edited); failed != nil {
+			return failed
 		}
 		return discard(ctx, tx, []store.Row{*dead}, "edited: it became message "+edited.MessageID)
 	})

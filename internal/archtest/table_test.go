@@ -42,7 +42,7 @@ connect                 <- broker broker/... store store/... embedded github.com
 tidingstest             <- tidings broker broker/memory store store/memory
 
 # Programs.
-cmd/tidings             <- connect embedded broker broker/nats store store/sqlite sse examples/tickets github.com/spf13/cobra   tests: github.com/nats-io/nats-server
+cmd/tidings             <- connect internal/admin internal/outbox embedded broker broker/nats store store/sqlite sse examples/tickets github.com/spf13/cobra   tests: github.com/nats-io/nats-server
 examples/tickets        <- tidings broker store forward lake sse github.com/google/uuid   tests: store/sqlite github.com/chromedp
 examples/hello          <- tidings embedded store/sqlite
 

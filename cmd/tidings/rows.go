@@ -1,0 +1,237 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidings-go/tidings/connect"
+	"github.com/tidings-go/tidings/internal/admin"
+	"github.com/tidings-go/tidings/store"
+)
+
+// storeFlags are those of every command that works on a store.
+type storeFlags struct {
+	store, output string
+}
+
+func (f *storeFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.store, "store", "", "the store's URL: sqlite:FILE, embedded:DIR or postgres://…")
+	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "how to print: text or json")
+}
+
+// open opens the store. The caller closes it.
+func (f *storeFlags) open(ctx context.Context) (connect.StoreCloser, error) {
+	if f.store == "" {
+		return nil, usageError{errors.New("--store: name the store, such as sqlite:shop.db or postgres://user@host/db")}
+	}
+	if f.output != "text" && f.output != "json" {
+		return nil, usageError{fmt.Errorf("--output %q: want text or json", f.output)}
+	}
+	return connect.Store(ctx, f.store)
+}
+
+// with opens the store, runs fn and closes the store.
+func (f *storeFlags) with(ctx context.Context, fn func(s connect.StoreCloser) error) (err error) {
+	s, err := f.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return fn(s)
+}
+
+// selection are the flags that choose rows, besides ids as arguments.
+type selection struct {
+	queue  string
+	filter admin.Filter
+}
+
+func (s *selection) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&s.filter.Topic, "topic", "", "only those of this topic")
+	flags.StringVar(&s.filter.Key, "key", "", "only those of this key")
+	flags.StringVar(&s.filter.Type, "type", "", "only those of this event type")
+	flags.StringVar(&s.filter.Source, "source", "", "only those of this source")
+	flags.StringVar(&s.filter.Error, "error", "", "only those whose last error has this in it")
+	flags.IntVar(&s.filter.Limit, "limit", 0, "at most so many (default all)")
+}
+
+// isEmpty reports whether nothing was said that chooses rows.
+func (s *selection) isEmpty() bool {
+	f := s.filter
+	return len(f.IDs) == 0 && s.queue == "" && f.Topic == "" && f.Key == "" && f.Type == "" && f.Source == "" && f.Error == "" && f.Limit == 0
+}
+
+// take reads ids from the arguments.
+func (s *selection) take(args []string) error {
+	for _, arg := range args {
+		id, err := strconv.ParseInt(arg, 10, 64)
+		if err != nil || id < 1 {
+			return usageError{fmt.Errorf("%q is no id: list shows them", arg)}
+		}
+		s.filter.IDs = append(s.filter.IDs, id)
+	}
+	return nil
+}
+
+// consent are the flags of commands that change something.
+type consent struct {
+	dryRun, yes, all bool
+}
+
+func (c *consent) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&c.dryRun, "dry-run", false, "show what would be changed, and change nothing")
+	cmd.Flags().BoolVar(&c.yes, "yes", false, "do not ask")
+	cmd.Flags().BoolVar(&c.all, "all", false, "all there are, where nothing else says which")
+}
+
+// given asks, where it was not told: a person at a terminal is asked, a script has to say --yes.
+func (c *consent) given(cmd *cobra.Command, question string) (bool, error) {
+	if c.yes {
+		return true, nil
+	}
+	if !isTerminal(cmd.InOrStdin()) {
+		return false, usageError{fmt.Errorf("%s Say --yes, or --dry-run to see them", question)}
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
+	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, fmt.Errorf("read the answer: %w", err)
+	}
+	return strings.EqualFold(strings.TrimSpace(answer), "y"), nil
+}
+
+// rowView is a row as JSON prints it.
+type rowView struct {
+	ID        int64             `json:"id"`
+	Queue     string            `json:"queue"`
+	State     string            `json:"state"`
+	Topic     string            `json:"topic"`
+	Key       string            `json:"key,omitempty"`
+	Type      string            `json:"type,omitempty"`
+	Source    string            `json:"source,omitempty"`
+	MessageID string            `json:"message_id,omitempty"`
+	Created   time.Time         `json:"created"`
+	Due       *time.Time        `json:"due,omitempty"`
+	Error     string            `json:"error,omitempty"`
+	History   []admin.Failure   `json:"history,omitempty"`
+	Headers   map[string]string `json:"headers,omitempty"`
+	Data      string            `json:"data,omitempty"`
+	Base64    string            `json:"data_base64,omitempty"`
+}
+
+func viewOf(r *store.Row) rowView {
+	v := rowView{
+		ID: r.ID, Queue: r.Queue, State: r.State.String(), Topic: r.Record.Topic, Key: r.Record.Key, Type: admin.Type(r),
+		Source: r.Source, MessageID: r.MessageID, Created: r.Created.UTC(),
+	}
+	if len(r.History) > 0 {
+		v.Error = admin.LastError(r)
+	}
+	if !r.Due.IsZero() {
+		due := r.Due.UTC()
+		v.Due = &due
+	}
+	return v
+}
+
+// wholeView has what list leaves out.
+func wholeView(r *store.Row) rowView {
+	v := viewOf(r)
+	if len(r.History) > 0 {
+		v.History = admin.History(r)
+	}
+	v.Headers = map[string]string{}
+	for _, h := range r.Record.Headers {
+		v.Headers[h.Name] = h.Value
+	}
+	if utf8.Valid(r.Record.Value) {
+		v.Data = string(r.Record.Value)
+	} else {
+		v.Base64 = base64.StdEncoding.EncodeToString(r.Record.Value)
+	}
+	return v
+}
+
+// printRows prints a table, or one JSON object per line.
+func printRows(out io.Writer, output string, rows []store.Row) error {
+	if output == "json" {
+		encoder := json.NewEncoder(out)
+		for i := range rows {
+			if err := encoder.Encode(viewOf(&rows[i])); err != nil {
+				return fmt.Errorf("print: %w", err)
+			}
+		}
+		return nil
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ID\tSTATE\tQUEUE\tTYPE\tKEY\tAGE\tERROR")
+	for i := range rows {
+		v := viewOf(&rows[i])
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.State, v.Queue, v.Type, oneLine(v.Key, 40), age(v.Created), oneLine(v.Error, 80))
+	}
+	return table.Flush()
+}
+
+// printRow prints all of a row.
+func printRow(out io.Writer, output string, r *store.Row) error {
+	v := wholeView(r)
+	if output == "json" {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(v)
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, line := range [][2]string{
+		{"id", strconv.FormatInt(v.ID, 10)},
+		{"state", v.State},
+		{"queue", v.Queue},
+		{"topic", v.Topic},
+		{"key", v.Key},
+		{"type", v.Type},
+		{"source", v.Source},
+		{"message id", v.MessageID},
+		{"created", v.Created.Format(time.RFC3339Nano)},
+	} {
+		fmt.Fprintf(table, "%s\t%s\n", line[0], line[1])
+	}
+	for _, h := range r.Record.Headers {
+		fmt.Fprintf(table, "%s\t%s\n", h.Name, h.Value)
+	}
+	for _, f := range v.History {
+		fmt.Fprintf(table, "attempt %d\t%s  %s\n", f.Attempt, f.Time.Format(time.RFC3339), f.Error)
+	}
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	_, err := fmt.Fprintf(out, "\n%s%s\n", v.Data, v.Base64)
+	return err
+}
+
+func age(since time.Time) string {
+	if since.IsZero() {
+		return "-"
+	}
+	return time.Since(since).Round(time.Second).String()
+}
+
+// oneLine is a text without line ends and not longer than n characters.
+func oneLine(text string, n int) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if runes := []rune(text); len(runes) > n {
+		return string(runes[:n-1]) + "…"
+	}
+	return text
+}
