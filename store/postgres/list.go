@@ -91,8 +91,11 @@ func listQuery(f store.Filter) (query string, args []any) {
 	if (f.Queues == nil || len(f.Queues) > 0) && (f.States == nil || len(f.States) > 0) {
 		arms = append(arms, `(SELECT id, queue, state, due, `+rowColumns+` FROM {schema}.letters WHERE id > $1`+more+limit+`)`)
 	}
-	if len(arms) == 0 {
+	switch len(arms) {
+	case 0:
 		return "", nil
+	case 1:
+		return arms[0], args
 	}
 	return strings.Join(arms, " UNION ALL ") + limit, args
 }

@@ -53,7 +53,9 @@ func createSchema(schema string) string { return "CREATE SCHEMA IF NOT EXISTS " 
 // Migrate implements [store.Store]. All steps are one transaction under a lock, so that of several processes that migrate at once one does the work and
 // the others find it done. The schema is made if there is none; whoever may not make one can have it made by somebody else.
 func (s *Store) Migrate(ctx context.Context) error {
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	// Behind the lock it has to see what those did who had it before.
+	fresh := pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
+	err := pgx.BeginTxFunc(ctx, s.pool, fresh, func(tx pgx.Tx) error {
 		const lock = `SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))`
 		if _, err := tx.Exec(ctx, lock, "tidings migrate "+s.cfg.Schema); err != nil {
 			return err
@@ -73,7 +75,7 @@ func (s *Store) migrateFrom(ctx context.Context, tx pgx.Tx, have int) error {
 		return err
 	}
 	var there bool
-	err = tx.QueryRow(ctx, `SELECT to_regnamespace($1::text) IS NOT NULL`, s.schema).Scan(&there)
+	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1::text)`, s.cfg.Schema).Scan(&there)
 	if err == nil && !there {
 		_, err = tx.Exec(ctx, createSchema(s.schema))
 	}
@@ -92,8 +94,10 @@ func (s *Store) migrateFrom(ctx context.Context, tx pgx.Tx, have int) error {
 func (s *Store) version(ctx context.Context, q interface {
 	QueryRow(ctx context.Context, query string, args ...any) pgx.Row
 }) (int, error) {
+	// to_regclass would do, but for names that it did not find before: it remembers that until the transaction ends.
+	const look = `SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1::text AND c.relname = 'meta')`
 	var there bool
-	err := q.QueryRow(ctx, `SELECT to_regclass($1::text) IS NOT NULL`, s.schema+".meta").Scan(&there)
+	err := q.QueryRow(ctx, look, s.cfg.Schema).Scan(&there)
 	if err != nil || !there {
 		return 0, err
 	}
