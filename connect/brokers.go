@@ -3,6 +3,7 @@ package connect
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -47,6 +48,10 @@ func (o *opener) openNATS(ctx context.Context, a *address) error {
 	if encryption != nil {
 		options = append(options, natsgo.Secure(encryption))
 	}
+	// Without a handler the library prints to standard error.
+	options = append(options, natsgo.ErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) {
+		o.cfg.Log.LogAttrs(context.Background(), slog.LevelDebug, "the NATS client reports", slog.Any("error", err))
+	}))
 	b, err := nats.Open(ctx, a.urls(), cfg, options...)
 	if err != nil {
 		return err

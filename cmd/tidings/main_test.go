@@ -19,9 +19,12 @@ import (
 
 // TestMain makes this binary the command when it is called with that argument, so that the tests can start and kill it.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "tidings" {
+	switch {
+	case len(os.Args) > 1 && os.Args[1] == "tidings":
 		os.Args = os.Args[1:]
 		main()
+	case len(os.Args) > 3 && os.Args[1] == serveArgument:
+		serveNATS(os.Args[2], os.Args[3])
 	}
 	os.Exit(m.Run())
 }
@@ -85,15 +88,18 @@ func TestDemoPrintsTextAndGoesOnFromItsData(t *testing.T) {
 	}
 }
 
+// sabotages are what can go wrong, and the field that must show it.
+var sabotages = map[string]func(tickets.Summary) int64{
+	"lose":  func(s tickets.Summary) int64 { return s.Lost },
+	"dup":   func(s tickets.Summary) int64 { return s.DuplicateEffects },
+	"order": func(s tickets.Summary) int64 { return s.OutOfOrder },
+	"leak":  func(s tickets.Summary) int64 { return s.InternalInLake },
+}
+
 // Each sabotage must turn its own field, and the exit code, or the summary would be worth nothing.
 func TestTheSummaryShowsSabotage(t *testing.T) {
 	t.Parallel()
-	for name, field := range map[string]func(tickets.Summary) int64{
-		"lose":  func(s tickets.Summary) int64 { return s.Lost },
-		"dup":   func(s tickets.Summary) int64 { return s.DuplicateEffects },
-		"order": func(s tickets.Summary) int64 { return s.OutOfOrder },
-		"leak":  func(s tickets.Summary) int64 { return s.InternalInLake },
-	} {
+	for name, field := range sabotages {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := tidings(t, "", "demo", "--bookings", "200", "-o", "json", "--sabotage", name)
@@ -135,6 +141,7 @@ func TestWrongCallsExitWith2(t *testing.T) {
 		{"demo", "--bookings", "0"},
 		{"demo", "--input", ""},
 		{"demo", "-o", "xml"},
+		{"demo", "--broker", "memory:", "--store", "sqlite:x", "--data", "x"},
 		{"demo", "--sabotage", "everything"},
 		{"demo", "--nonsense"},
 		{"demo", "nonsense"},
@@ -144,6 +151,9 @@ func TestWrongCallsExitWith2(t *testing.T) {
 		if r := tidings(t, "", args...); r.code != exitUsage || r.status == "" {
 			t.Errorf("tidings %s: exit %d, %q", strings.Join(args, " "), r.code, r.status)
 		}
+	}
+	if r := tidings(t, "", "demo", "--broker", "http://localhost"); r.code != exitFailure || !strings.Contains(r.status, "known are nats, tls, kafka") {
+		t.Errorf("exit %d, %q", r.code, r.status)
 	}
 	if r := tidings(t, "", "demo", "--input", "does-not-exist.jsonl"); r.code != exitFailure || !strings.Contains(r.status, "does-not-exist.jsonl") {
 		t.Errorf("exit %d, %q", r.code, r.status)

@@ -29,6 +29,9 @@ type Config struct {
 	Store store.Store
 	// DB is the database that Store is in: for reading, and for making the platform's tables.
 	DB *sql.DB
+	// Shared says that other platforms may use the broker, now or earlier. The first of them has the plain names of topics and groups; a later one gets a
+	// name of its own, "tickets-4k7x2m9q" say, which its database remembers: its topics are "tickets-4k7x2m9q.events" and so on.
+	Shared bool
 	// Addr is where page and API listen. Default "127.0.0.1:8080"; port 0 takes a free one.
 	Addr string
 	// Hosts are further host names under which the page may be asked for. Loopback names and that of Addr always are.
@@ -44,9 +47,12 @@ type Config struct {
 // Platform is the whole ticket platform: one service made of modules. Make one with [New].
 type Platform struct {
 	cfg Config
-	app *tidings.App
-	db  *sql.DB
-	log *slog.Logger
+	// name is the service's name, and topology has the topics that go with it.
+	name     string
+	topology tidings.Shared
+	app      *tidings.App
+	db       *sql.DB
+	log      *slog.Logger
 
 	bookings *bookings
 	refunds  *refunds
@@ -64,13 +70,23 @@ func New(ctx context.Context, cfg Config) (*Platform, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	if err := migrate(ctx, cfg); err != nil {
+	if err := cfg.Store.Migrate(ctx); err != nil {
+		return nil, fmt.Errorf("tickets: migrate the store: %w", err)
+	}
+	if err := migrate(ctx, cfg.DB); err != nil {
 		return nil, err
 	}
-	app := tidings.New(tidings.Config{
-		Service: "tickets", Broker: cfg.Broker, Store: cfg.Store, Topology: tidings.Shared{}, Stop: cfg.Stop, Log: cfg.Log,
+	p := &Platform{cfg: cfg, name: service, db: cfg.DB, log: cfg.Log}
+	if cfg.Shared {
+		var err error
+		if p.name, err = findName(ctx, cfg.Broker, cfg.DB); err != nil {
+			return nil, fmt.Errorf("tickets: find the platform's name: %w", err)
+		}
+	}
+	p.topology = tidings.Shared{Topic: publicTopic(p.name)}
+	p.app = tidings.New(tidings.Config{
+		Service: p.name, Owns: []string{service}, Broker: cfg.Broker, Store: cfg.Store, Topology: p.topology, Stop: cfg.Stop, Log: cfg.Log,
 	})
-	p := &Platform{cfg: cfg, app: app, db: cfg.DB, log: cfg.Log}
 	p.bookings = addBookings(p)
 	addReceipts(p)
 	addPrinting(p)
@@ -78,14 +94,17 @@ func New(ctx context.Context, cfg Config) (*Platform, error) {
 	addNotifications(p)
 	p.ops = addOps(p)
 	p.web = addWeb(p)
-	platform := app.AddModule("platform")
-	lake.Add(platform, lake.Config{})
-	forward.Add(platform, forward.Config{})
+	platform := p.app.AddModule("platform")
+	lake.Add(platform, lake.Config{Topics: []string{p.topology.Topic}})
+	forward.Add(platform, forward.Config{Topology: p.topology})
 	return p, nil
 }
 
 // App is the platform as an app, for tools that look at apps.
 func (p *Platform) App() *tidings.App { return p.app }
+
+// Name is the platform's name on the broker: "tickets", or one of its own (see [Config.Shared]).
+func (p *Platform) Name() string { return p.name }
 
 // Run runs the platform until ctx ends, and drains it.
 func (p *Platform) Run(ctx context.Context) error { return p.app.Run(ctx) }
@@ -106,19 +125,28 @@ func (c *Config) check() error {
 	return nil
 }
 
-// migrate makes the tables of the store, the lake and the platform.
-func migrate(ctx context.Context, cfg Config) error {
-	if err := cfg.Store.Migrate(ctx); err != nil {
-		return fmt.Errorf("tickets: migrate the store: %w", err)
+// migrate makes the tables of the lake and the platform. In PostgreSQL two processes that make a table at the same moment can collide, though both say
+// IF NOT EXISTS: who has lost finds the table made when it tries again.
+func migrate(ctx context.Context, db *sql.DB) error {
+	const tries = 3
+	var err error
+	for range tries {
+		if err = makeTables(ctx, db); err == nil {
+			return nil
+		}
 	}
-	if err := lake.Migrate(ctx, cfg.DB); err != nil {
+	return err
+}
+
+func makeTables(ctx context.Context, db *sql.DB) error {
+	if err := lake.Migrate(ctx, db); err != nil {
 		return fmt.Errorf("tickets: %w", err)
 	}
 	for statement := range strings.SplitSeq(schema, ";\n") {
 		if strings.TrimSpace(statement) == "" {
 			continue
 		}
-		if _, err := cfg.DB.ExecContext(ctx, statement); err != nil {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("tickets: make the tables: %w", err)
 		}
 	}

@@ -21,28 +21,36 @@ type Progress struct {
 // idle reports whether nothing waits anywhere.
 func (p Progress) idle() bool { return p.Lag == 0 && p.Outbox == 0 }
 
+// patience is how long broker and database may be away while Quiet waits: what is committed waits for them too.
+const patience = 2 * time.Minute
+
 // Quiet waits until the platform has come to rest: no subscription is behind, the outbox is empty, and then still no subscription is behind and no message
 // has come. It calls progress, which may be nil, at each look. Nothing else may publish meanwhile.
 func (p *Platform) Quiet(ctx context.Context, progress func(Progress)) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	var before Progress
-	for first := true; ; first = false {
+	known, answered := false, time.Now()
+	for {
 		now, err := p.progress(ctx)
-		if err != nil {
-			return fmt.Errorf("tickets: wait for rest: %w", err)
-		}
-		if progress != nil {
-			progress(now)
-		}
-		if !first && now.idle() && now == before {
+		switch {
+		case err == nil && known && now.idle() && now == before:
 			return nil
+		case err == nil:
+			before, known, answered = now, true, time.Now()
+			if progress != nil {
+				progress(now)
+			}
+		case ctx.Err() != nil:
+			return fmt.Errorf("tickets: wait for rest: %d messages and %d outbox rows are left: %w", before.Lag, before.Outbox, ctx.Err())
+		case time.Since(answered) > patience:
+			return fmt.Errorf("tickets: wait for rest: %w", err)
+		default:
+			known = false
 		}
-		before = now
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("tickets: wait for rest: %d messages and %d outbox rows are left: %w", now.Lag, now.Outbox, ctx.Err())
 		}
 	}
 }

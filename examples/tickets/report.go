@@ -2,7 +2,9 @@ package tickets
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"sync"
 
 	"github.com/tidings-go/tidings"
@@ -100,7 +102,7 @@ func (p *Platform) report(ctx context.Context) (Summary, error) {
 		event tidings.Definition
 		into  *int64
 	}{{Made.Definition(), &s.PublicEvents}, {ReadModelUpdated.Definition(), &s.InternalEvents}} {
-		name, err := tidings.Shared{}.PublishTopic("tickets", topic.event)
+		name, err := p.topology.PublishTopic(p.name, topic.event)
 		if err != nil {
 			return s, err
 		}
@@ -119,28 +121,40 @@ func (p *Platform) report(ctx context.Context) (Summary, error) {
 // countMessages reads a topic to its end and counts the different messages.
 func countMessages(ctx context.Context, b broker.Broker, topic string) (int64, error) {
 	type identity struct{ source, id string }
-	var mu sync.Mutex
 	seen := map[identity]struct{}{}
+	err := readAll(ctx, b, topic, func(d *broker.Delivery) {
+		source, _ := d.Header("ce-source")
+		id, _ := d.Header("ce-id")
+		seen[identity{source, id}] = struct{}{}
+	})
+	return int64(len(seen)), err
+}
+
+// readAll calls each for every record that a topic has, one at a time.
+func readAll(ctx context.Context, b broker.Broker, topic string, each func(d *broker.Delivery)) error {
+	var mu sync.Mutex
+	var broken error
 	reader := broker.Reader{Topics: []string{topic}, ToEnd: true}
 	err := b.Consume(ctx, reader, func(ctx context.Context, p broker.Partition) {
 		for {
 			deliveries, err := p.Fetch(ctx, 1000, 4<<20)
-			if err != nil {
-				return // the end; a reader that broke off is noticed by the numbers
-			}
 			mu.Lock()
 			for i := range deliveries {
-				source, _ := deliveries[i].Header("ce-source")
-				id, _ := deliveries[i].Header("ce-id")
-				seen[identity{source, id}] = struct{}{}
+				each(&deliveries[i])
+			}
+			if err != nil && !errors.Is(err, io.EOF) {
+				broken = err
 			}
 			mu.Unlock()
+			if err != nil {
+				return
+			}
 		}
 	})
-	if err != nil {
-		return 0, fmt.Errorf("read topic %s: %w", topic, err)
+	if err = errors.Join(err, broken, ctx.Err()); err != nil {
+		return fmt.Errorf("read topic %s: %w", topic, err)
 	}
-	return int64(len(seen)), ctx.Err()
+	return nil
 }
 
 func countRows(ctx context.Context, s store.Store, f store.Filter) (int64, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/google/uuid"
@@ -48,6 +49,8 @@ type saboteur struct {
 	mu   sync.Mutex
 	done bool
 	held map[string]broker.Record // by key
+	// public is the topic of all public events, once one was seen.
+	public string
 }
 
 // Publish implements [broker.Broker].
@@ -99,7 +102,7 @@ func (s *saboteur) plan(p *plan, i int, r broker.Record) {
 		s.done = true
 	case Leak:
 		p.add(i, r)
-		r.Topic, r.ID = "events", ""
+		r.Topic, r.ID = s.public, ""
 		p.add(-1, r)
 		s.done = true
 	case Order:
@@ -126,14 +129,15 @@ func (s *saboteur) reorder(p *plan, i int, r broker.Record) {
 }
 
 func (s *saboteur) isVictim(r *broker.Record) bool {
-	event := Printed.Definition().Type()
-	if s.sabotage == Leak {
-		event = ReadModelUpdated.Definition().Type()
-	} else if r.Topic != "events" {
-		return false
-	}
 	typ, _ := r.Header("ce-type")
-	return typ == event
+	isPublic := r.Topic == "events" || strings.HasSuffix(r.Topic, ".events")
+	if isPublic {
+		s.public = r.Topic
+	}
+	if s.sabotage == Leak {
+		return s.public != "" && typ == ReadModelUpdated.Definition().Type()
+	}
+	return isPublic && typ == Printed.Definition().Type()
 }
 
 // renamed is the same message under another id.

@@ -21,6 +21,13 @@ CREATE TABLE IF NOT EXISTS refunds (
 	refunded_at TEXT   NOT NULL
 );
 
+-- Under which name the platform of this database is on a broker that it shares with others.
+CREATE TABLE IF NOT EXISTS platform (
+	one  BIGINT PRIMARY KEY CHECK (one = 1),
+	id   TEXT   NOT NULL,
+	name TEXT   NOT NULL
+);
+
 -- Effects of events. Nothing here is unique on purpose: an effect that happens twice is two rows, and the report counts them.
 CREATE TABLE IF NOT EXISTS confirmations (booking_id TEXT NOT NULL, show_id TEXT NOT NULL, n BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS receipts      (booking_id TEXT NOT NULL, show_id TEXT NOT NULL, n BIGINT NOT NULL);
