@@ -54,6 +54,10 @@ type Store struct {
 	hint *hinter
 	// current is the slot that takes new rows of the outbox.
 	current atomic.Int32
+	written chan struct{} // has a token when rows were written
+	links   links
+	timing  timing
+	missed  atomic.Int64
 	stop    context.CancelFunc
 }
 
@@ -95,7 +99,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Store, error) {
 		}
 		direct = parsed.ConnConfig
 	}
-	s := &Store{cfg: cfg, schema: quoted(cfg.Schema), pool: pool, direct: direct, limits: newLimits(cfg)}
+	s := &Store{cfg: cfg, schema: quoted(cfg.Schema), pool: pool, direct: direct, limits: newLimits(cfg), timing: defaultTiming()}
 	if _, err := s.version(ctx, pool); err != nil {
 		return nil, explain("open "+at, err)
 	}

@@ -1,0 +1,282 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Times for which there is no knob.
+const (
+	// statementTime is how long any statement of a link may take.
+	statementTime = 30 * time.Second
+	// outboxGather and lettersGather are the least times between two looks at the tables.
+	outboxGather  = 2 * time.Millisecond
+	lettersGather = 20 * time.Millisecond
+)
+
+// timing is what tests make shorter.
+type timing struct {
+	// sweep is how often lanes are compared with the whole table, as a check of the reader.
+	sweep time.Duration
+	// chores is how often who owns lane 0 of the outbox sees after its slots and the claims.
+	chores time.Duration
+}
+
+func defaultTiming() timing { return timing{sweep: time.Minute, chores: 10 * time.Second} }
+
+// errPooled says that two sessions are one, or one is several.
+var errPooled = errors.New("the URL leads through a pooler of transactions, and lanes need sessions of their own: set Config.Direct to a URL that leads past it")
+
+// link is what all lanes of a store have in common: two sessions. One reads, the other deletes and keeps the leases. They live and die together, and
+// every lane with them: what was read in one life of the server must never be mixed up with another, where numbers of transactions
+// and ids may mean something else.
+type link struct {
+	s       *Store
+	conn    *pgx.Conn // the reading session; only the goroutine of feed uses it
+	control control
+	outbox  *reader
+	letters *reader
+	settler *settler
+	chores  *chores
+	room    chan struct{} // has a token when a lane has room again, or is new
+	pid     int64         // the server process that the reading session is
+
+	ctx     context.Context //nolint:containedctx // the link's own life
+	fail    context.CancelCauseFunc
+	working sync.WaitGroup
+	users   int // guarded by links
+}
+
+// links shares one link among all calls of Lanes.
+type links struct {
+	mu      sync.Mutex
+	current *link
+}
+
+// join returns the link that lives, or a new one. Who has it calls leave in the end.
+func (ls *links) join(ctx context.Context, s *Store) (*link, error) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if k := ls.current; k != nil && k.ctx.Err() == nil {
+		k.users++
+		return k, nil
+	}
+	k, err := newLink(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	k.users = 1
+	ls.current = k
+	return k, nil
+}
+
+// leave closes the link when nobody uses it any more.
+func (ls *links) leave(k *link) {
+	ls.mu.Lock()
+	k.users--
+	last := k.users == 0
+	if last && ls.current == k {
+		ls.current = nil
+	}
+	ls.mu.Unlock()
+	if last {
+		k.close()
+	}
+}
+
+func newLink(ctx context.Context, s *Store) (*link, error) {
+	k := &link{s: s, room: make(chan struct{}, 1)}
+	k.outbox = &reader{link: k, gather: outboxGather, lanes: map[string]*lane{}, feed: feed{
+		table: s.schema + ".outbox", lane: "lane", slot: "slot", mine: "lane = ANY($3::smallint[])",
+	}}
+	k.letters = &reader{link: k, gather: lettersGather, lanes: map[string]*lane{}, feed: feed{
+		table: s.schema + ".letters", lane: "queue", slot: "3::smallint", mine: "queue = ANY($3::text[]) AND state = 0 AND due IS NULL",
+	}}
+	opening, cancel := context.WithTimeout(ctx, statementTime)
+	defer cancel()
+	if err := k.open(opening); err != nil {
+		k.closeSessions()
+		return nil, err
+	}
+	k.ctx, k.fail = context.WithCancelCause(context.WithoutCancel(ctx))
+	k.settler = newSettler(k)
+	k.chores = newChores(k)
+	for _, work := range []func(context.Context) error{k.feed, k.settler.run, k.chores.run, k.listen} {
+		k.working.Go(func() {
+			if err := work(k.ctx); err != nil {
+				k.fail(err)
+			}
+		})
+	}
+	return k, nil
+}
+
+// open makes the sessions and sees whether they are.
+func (k *link) open(ctx context.Context) (err error) {
+	if k.conn, err = k.s.connect(ctx); err != nil {
+		return err
+	}
+	if k.control.conn, err = k.s.connect(ctx); err != nil {
+		return err
+	}
+	if err := k.probe(ctx); err != nil {
+		return err
+	}
+	// The planner must not be clever: each statement was written for its indexes. A plan is made once.
+	const plain = `set_config('jit', 'off', false), set_config('default_transaction_isolation', 'read committed', false),
+		set_config('plan_cache_mode', 'force_generic_plan', false)`
+	_, err = k.conn.Exec(ctx, `SELECT set_config('enable_seqscan', 'off', false), set_config('enable_bitmapscan', 'off', false), `+plain, pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		return err
+	}
+	// What gets lost in a crash of the server here, a delete or a lease, only makes duplicates.
+	_, err = k.control.conn.Exec(ctx, `SELECT set_config('enable_seqscan', 'off', false), set_config('synchronous_commit', 'off', false),
+		set_config('lock_timeout', '5s', false), `+plain, pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		return err
+	}
+	for _, r := range []*reader{k.outbox, k.letters} {
+		if r.tail, err = k.conn.PgConn().Prepare(ctx, r.lane+" tail", r.sql(tailStatement), nil); err != nil {
+			return err
+		}
+		if r.chunk, err = k.conn.PgConn().Prepare(ctx, r.lane+" chunk", r.sql(chunkStatement), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// probe finds out whether something in between gives the server's processes to whoever has a transaction. One of them is used
+// in a transaction that stays open while the other asks: then a process that was shared shows up twice, or changes.
+func (k *link) probe(ctx context.Context) error {
+	const who = `SELECT pg_backend_pid()`
+	ask := func(conn *pgx.Conn) (pid int64, err error) {
+		err = conn.QueryRow(ctx, who, pgx.QueryExecModeSimpleProtocol).Scan(&pid)
+		return pid, err
+	}
+	reading, err := ask(k.conn)
+	if err != nil {
+		return err
+	}
+	if _, err := k.control.conn.Exec(ctx, "BEGIN", pgx.QueryExecModeSimpleProtocol); err != nil {
+		return err
+	}
+	control, err := ask(k.control.conn)
+	if err != nil {
+		return err
+	}
+	if control == reading {
+		return errPooled
+	}
+	again, err := ask(k.conn)
+	if err != nil {
+		return err
+	}
+	if _, err := k.control.conn.Exec(ctx, "COMMIT", pgx.QueryExecModeSimpleProtocol); err != nil {
+		return err
+	}
+	if again != reading {
+		return errPooled
+	}
+	k.pid = reading
+	return nil
+}
+
+// check fails when another process of the server than before has answered.
+func (k *link) check(pid int64) error {
+	if pid != k.pid {
+		return errPooled
+	}
+	return nil
+}
+
+// connect opens a session.
+func (s *Store) connect(ctx context.Context) (*pgx.Conn, error) {
+	cfg := s.direct.Copy()
+	if prepare := s.pool.Config().BeforeConnect; prepare != nil && s.cfg.Direct == "" {
+		if err := prepare(ctx, cfg); err != nil {
+			return nil, err
+		}
+	}
+	return pgx.ConnectConfig(ctx, cfg)
+}
+
+// close ends the link. Its users are gone.
+func (k *link) close() {
+	k.fail(nil)
+	k.working.Wait()
+	k.closeSessions()
+}
+
+func (k *link) closeSessions() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for _, conn := range []*pgx.Conn{k.conn, k.control.conn} {
+		if conn != nil {
+			_ = conn.Close(ctx) // Nobody waits for anything from it.
+		}
+	}
+}
+
+// feed reads for the lanes until ctx ends.
+func (k *link) feed(ctx context.Context) error {
+	committed := k.s.hint.watch()
+	defer k.s.hint.unwatch(committed)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	readers := []*reader{k.outbox, k.letters}
+	sweep := time.Now().Add(k.s.timing.sweep)
+	for ctx.Err() == nil {
+		if err := k.round(ctx, readers); err != nil {
+			return k.unlessOver(ctx, "read", err)
+		}
+		if time.Now().After(sweep) {
+			if err := k.sweep(ctx, readers); err != nil {
+				return k.unlessOver(ctx, "sweep", err)
+			}
+			sweep = time.Now().Add(k.s.timing.sweep)
+		}
+		timer.Reset(max(time.Until(earlier(k.outbox.next, k.letters.next)), 0))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-committed:
+			k.outbox.hurry()
+			k.letters.hurry()
+		case <-k.room:
+			k.outbox.next, k.letters.next = time.Time{}, time.Time{}
+		}
+	}
+	return nil
+}
+
+func (k *link) round(ctx context.Context, readers []*reader) error {
+	ctx, cancel := context.WithTimeout(ctx, statementTime)
+	defer cancel()
+	for _, r := range readers {
+		if err := r.look(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unlessOver is why the link fails, or nil when it has come to its end anyway.
+func (k *link) unlessOver(ctx context.Context, action string, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", action, err)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
