@@ -158,6 +158,12 @@ func Run(t *testing.T, f Fixture) {
 	t.Helper()
 	r := newResults(&f)
 	r.demandReasons(t)
+	run := func(s scenario) {
+		t.Run(s.name, func(t *testing.T) {
+			t.Cleanup(func() { r.note(s, !t.Failed()) })
+			s.run(newKit(t, f))
+		})
+	}
 	var together []scenario
 	for _, theme := range all() {
 		for _, s := range theme.scenarios {
@@ -165,7 +171,7 @@ func Run(t *testing.T, f Fixture) {
 			switch {
 			case lacks, s.long && f.Column == "" && !testenv.Soak():
 			case s.alone:
-				r.note(s, t.Run(s.name, func(t *testing.T) { s.run(newKit(t, f)) }))
+				run(s)
 			default:
 				together = append(together, s)
 			}
@@ -176,7 +182,7 @@ func Run(t *testing.T, f Fixture) {
 	for range atOnce {
 		running.Go(func() {
 			for s := range queue {
-				r.note(s, t.Run(s.name, func(t *testing.T) { s.run(newKit(t, f)) }))
+				run(s)
 			}
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidings-go/tidings/broker"
@@ -34,18 +35,25 @@ func (k *kit) engine(b broker.Broker, cfg consume.Config, topics ...string) *cal
 	})
 }
 
-// publishAll publishes numbered records of keys, perCall at a time, without waiting for one call before the next, and returns when all are stored.
+// publishAll publishes numbered records of keys, perCall at a time, a few calls ahead of their answers, and returns when all are stored.
 func (k *kit) publishAll(b broker.Broker, oracle *Oracle, topic string, perCall, count int, key func(i int) string) {
 	k.Helper()
+	ahead := make(chan struct{}, 8)
 	var open sync.WaitGroup
 	for from := 0; from < count; from += perCall {
 		records := make([]broker.Record, min(perCall, count-from))
 		for i := range records {
 			records[i] = numbered(oracle, topic, key(from+i))
 		}
-		open.Add(len(records))
+		ahead <- struct{}{}
+		open.Add(1)
+		var left atomic.Int64
+		left.Store(int64(len(records)))
 		b.Publish(k.Context(), records, func(i int, _ broker.Receipt, err error) {
-			defer open.Done()
+			if left.Add(-1) == 0 {
+				defer open.Done()
+				defer func() { <-ahead }()
+			}
 			if err != nil {
 				k.Errorf("publish: %v", err)
 				return
@@ -64,7 +72,7 @@ func handler(oracle *Oracle) *consume.Reaction {
 	}}
 }
 
-// manyKeys has two records of each key, far apart: all the others are between them.
+// manyKeys has a record of each key, and then, when all the others have passed, another one of every tenth.
 func manyKeys(k *kit) {
 	const keys = 100_000
 	b := k.open()
@@ -73,7 +81,8 @@ func manyKeys(k *kit) {
 	handle := handler(&oracle)
 	k.engine(b, consume.Config{Route: func(*broker.Delivery) *consume.Reaction { return handle }}, topic)
 	began := time.Now()
-	k.publishAll(b, &oracle, topic, 1000, 2*keys, func(i int) string { return "key" + strconv.Itoa(i%keys) })
+	k.publishAll(b, &oracle, topic, 1000, keys, func(i int) string { return "key" + strconv.Itoa(i) })
+	k.publishAll(b, &oracle, topic, 1000, keys/10, func(i int) string { return "key" + strconv.Itoa(10*i) })
 	v := k.judgeAll(&oracle)
 	k.Logf("%d records of %d keys in %s", v.Handled, v.Keys, time.Since(began).Round(time.Millisecond))
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/broker/brokertest"
 	"github.com/tidings-go/tidings/broker/nats"
 	"github.com/tidings-go/tidings/internal/testenv"
 )
@@ -202,10 +203,10 @@ func TestAStaleOwnerMovesNothing(t *testing.T) {
 	apply(t, direct, broker.Topic{Name: "t", Partitions: 1})
 	publish(t, direct, numbers("t", 1, 20)...).mustBeStored(t)
 	reader := broker.Reader{Group: "shop.mailer", Topics: []string{"t"}}
-	p := startProxy(t, s.url())
+	p := brokertest.StartProxy(t, s.address())
 	js := raw(t, s)
 
-	a := consume(t, open(t, p.url(), nats.Config{LeaseTTL: 2 * time.Second}), reader)
+	a := consume(t, open(t, through(p), nats.Config{LeaseTTL: 2 * time.Second}), reader)
 	old := a.next()
 	got := old.read(t, 10)
 	if err := old.Settle(old.ctx, broker.Settlement{Next: got[3].Sequence + 1}); err != nil {
@@ -219,8 +220,8 @@ func TestAStaleOwnerMovesNothing(t *testing.T) {
 	}
 	wantConsumers(t, js, map[string]uint64{"shop=mailer-p0-e1-1": 5})
 
-	p.up.close()
-	p.down.close()
+	p.ToServer.Shut()
+	p.FromServer.Shut()
 	b := consume(t, direct, reader)
 	fresh := b.next()
 	if got := values(fresh.read(t, 3)); !slices.Equal(got, []string{"6", "7", "8"}) {
@@ -232,8 +233,8 @@ func TestAStaleOwnerMovesNothing(t *testing.T) {
 	if err := old.Settle(t.Context(), broker.Settlement{Next: got[9].Sequence + 1}); err == nil {
 		t.Error("the late settlement was accepted")
 	}
-	p.up.open()
-	p.down.open()
+	p.ToServer.Open()
+	p.FromServer.Open()
 	if err := old.Settle(t.Context(), broker.Settlement{Next: got[9].Sequence + 1}); err == nil {
 		t.Error("the late settlement was accepted when the connection was back")
 	}
@@ -304,8 +305,8 @@ func TestCutConnectionsLoseAndRepeatNothing(t *testing.T) {
 	s := startServer(t)
 	direct := open(t, s.url(), nats.Config{})
 	apply(t, direct, broker.Topic{Name: "t", Partitions: 1})
-	p := startProxy(t, s.url())
-	b := open(t, p.url(), nats.Config{PrefetchRecords: 64})
+	p := brokertest.StartProxy(t, s.address())
+	b := open(t, through(p), nats.Config{PrefetchRecords: 64})
 	c := consume(t, b, broker.Reader{Group: "g", Topics: []string{"t"}})
 	h := c.next()
 	const rounds, each = 8, 100
@@ -313,7 +314,7 @@ func TestCutConnectionsLoseAndRepeatNothing(t *testing.T) {
 	for i := range rounds {
 		publish(t, direct, numbers("t", i*each+1, (i+1)*each)...).mustBeStored(t)
 		half := h.read(t, each/2)
-		p.cut()
+		p.Cut()
 		rest := h.read(t, each/2)
 		got = append(got, values(append(half, rest...))...)
 		if err := h.Settle(h.ctx, broker.Settlement{Next: rest[len(rest)-1].Sequence + 1}); err != nil {

@@ -35,6 +35,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -162,7 +163,7 @@ func connectError(servers string, err error) error {
 	where := redacted(servers)
 	switch {
 	case errors.Is(err, natsgo.ErrAuthorization), errors.Is(err, natsgo.ErrAuthExpired):
-		return fmt.Errorf("nats: connect to %s: the server refused the credentials: check user, password, token or creds file: %w", where, err)
+		return fmt.Errorf("nats: connect to %s: authentication failed: check user, password, token or creds file: %w", where, err)
 	case errors.Is(err, natsgo.ErrNoServers):
 		return fmt.Errorf("nats: connect to %s: nobody answers there: is nats-server running, and the address right? %w", where, err)
 	default:
@@ -170,13 +171,21 @@ func connectError(servers string, err error) error {
 	}
 }
 
-// redacted is a server URL without its password.
+// redacted is server URLs, with commas, without their passwords.
 func redacted(servers string) string {
-	u, err := url.Parse(servers)
-	if err != nil {
-		return "the given servers"
+	urls := strings.Split(servers, ",")
+	for i := range urls {
+		text := strings.TrimSpace(urls[i])
+		if !strings.Contains(text, "://") {
+			text = "nats://" + text
+		}
+		u, err := url.Parse(text)
+		if err != nil {
+			return "the given servers"
+		}
+		urls[i] = u.Redacted()
 	}
-	return u.Redacted()
+	return strings.Join(urls, ",")
 }
 
 // checkServer refuses servers that lack what this package needs. The connection alone does not tell.

@@ -21,10 +21,13 @@ import (
 // serveArgument makes this test binary a nats-server: what is killed must be a process of its own.
 const serveArgument = "serve-nats"
 
+// processLimit is the largest record of a server in a process of its own: more than nats-server takes if it is not told to.
+const processLimit = 16 << 20
+
 // serve runs a nats-server on a port and folder until it is killed.
 func serve(port int, dir string) {
 	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, SyncAlways: true, NoLog: true, NoSigs: true, MaxPayload: 1 << 20,
+		Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, SyncAlways: true, NoLog: true, NoSigs: true, MaxPayload: processLimit,
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -61,7 +64,9 @@ func startProcess(tb testing.TB) *process {
 	return p
 }
 
-func (p *process) url() string { return fmt.Sprint("nats://127.0.0.1:", p.port) }
+func (p *process) url() string { return "nats://" + p.address() }
+
+func (p *process) address() string { return fmt.Sprint("127.0.0.1:", p.port) }
 
 func (p *process) start() {
 	p.t.Helper()

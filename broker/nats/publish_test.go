@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/broker/brokertest"
 	"github.com/tidings-go/tidings/broker/nats"
 	"github.com/tidings-go/tidings/internal/testenv"
 )
@@ -162,11 +163,11 @@ func TestLostAnswersStoreNothingTwice(t *testing.T) {
 			t.Parallel()
 			direct := open(t, s.url(), nats.Config{})
 			apply(t, direct, broker.Topic{Name: topic, Partitions: 1})
-			p := startProxy(t, s.url())
-			b := open(t, p.url(), nats.Config{})
+			p := brokertest.StartProxy(t, s.address())
+			b := open(t, through(p), nats.Config{})
 			publish(t, b, records(topic, 1, 1)...).mustBeStored(t)
 
-			p.down.close()
+			p.FromServer.Shut()
 			first := publish(t, b, records(topic, 2, 300)...)
 			testenv.Eventually(t, 10*time.Second, func() error {
 				if n := messages(t, direct, topic); n < 300 {
@@ -175,8 +176,8 @@ func TestLostAnswersStoreNothingTwice(t *testing.T) {
 				return nil
 			})
 			second := publish(t, b, records(topic, 301, 400)...)
-			p.cut()
-			p.down.open()
+			p.Cut()
+			p.FromServer.Open()
 			first.mustBeStored(t)
 			second.mustBeStored(t)
 			for i, r := range first.receipts {
@@ -204,11 +205,11 @@ func TestWhatGatheredBehindAFailureFailsToo(t *testing.T) {
 	s := startServer(t)
 	direct := open(t, s.url(), nats.Config{})
 	apply(t, direct, broker.Topic{Name: "t", Partitions: 1})
-	p := startProxy(t, s.url())
-	b := open(t, p.url(), nats.Config{PublishTimeout: 1500 * time.Millisecond, DuplicateWindow: time.Minute})
+	p := brokertest.StartProxy(t, s.address())
+	b := open(t, through(p), nats.Config{PublishTimeout: 1500 * time.Millisecond, DuplicateWindow: time.Minute})
 	publish(t, b, numbers("t", 1, 1)...).mustBeStored(t)
 
-	p.up.close()
+	p.ToServer.Shut()
 	began := time.Now()
 	first := publish(t, b, numbers("t", 2, 3)...)
 	second := publish(t, b, numbers("t", 4, 2500)...)
@@ -222,7 +223,7 @@ func TestWhatGatheredBehindAFailureFailsToo(t *testing.T) {
 			t.Fatalf("a record that was never answered for ends with %v", err)
 		}
 	}
-	p.up.open()
+	p.ToServer.Open()
 	publish(t, b, numbers("t", 2, 2500)...).mustBeStored(t)
 	wantNumbers(t, stored(t, direct, "t"), 2500)
 }
@@ -283,11 +284,11 @@ func TestMistakesOfConnectingAreNamed(t *testing.T) {
 	s := startServer(t, func(o *server.Options) { o.Username, o.Password = "me", "right" })
 	off := startServer(t, func(o *server.Options) { o.JetStream = false })
 	for want, url := range map[string]string{
-		"refused the credentials": strings.Replace(s.url(), "me:right@", "me:wrong@", 1),
-		"nobody answers":          fmt.Sprint("nats://me:wrong@127.0.0.1:", testenv.FreePort(t)),
-		"without JetStream":       off.url(),
+		"authentication failed": strings.Replace(s.url(), "me:right@", "me:wrong@", 1),
+		"nobody answers":        fmt.Sprint("nats://me:wrong@127.0.0.1:", testenv.FreePort(t)),
+		"without JetStream":     off.url(),
 	} {
-		if !strings.Contains(url, "@") && want == "refused the credentials" {
+		if !strings.Contains(url, "@") && want == "authentication failed" {
 			url = strings.Replace(url, "nats://", "nats://me:wrong@", 1)
 		}
 		_, err := nats.Open(t.Context(), url, nats.Config{})

@@ -3,6 +3,7 @@
 package nats_test
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"os"
@@ -14,10 +15,17 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/broker/brokertest"
 	"github.com/tidings-go/tidings/broker/nats"
 )
 
 func TestMain(m *testing.M) {
+	if brokertest.Child(func(ctx context.Context, url string) (broker.Broker, func(), error) {
+		b, err := nats.Open(ctx, url, conformanceConfig)
+		return b, func() { _ = b.Close() }, err
+	}) {
+		return
+	}
 	if len(os.Args) == 4 && os.Args[1] == serveArgument {
 		port, err := strconv.Atoi(os.Args[2])
 		if err != nil {
@@ -80,6 +88,11 @@ func (s *natsServer) restart() {
 }
 
 func (s *natsServer) url() string { return s.now.ClientURL() }
+
+func (s *natsServer) address() string { return s.now.Addr().String() }
+
+// through is the URL of the server behind a proxy.
+func through(p *brokertest.Proxy) string { return "nats://" + p.Address() }
 
 // open returns a broker on the server, which is closed at the end of the test.
 func open(tb testing.TB, url string, cfg nats.Config) *nats.Broker {
