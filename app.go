@@ -149,22 +149,24 @@ func (a *App) change(what string, do func()) {
 	}
 }
 
-// learn takes note of a definition. The caller holds a.mu.
+// learn takes note of a definition, and of those that it evolves from. The caller holds a.mu.
 func (a *App) learn(c *core) {
 	if c.any {
 		return
 	}
-	id := c.def.identity()
-	k := a.cores[id]
-	if k == nil {
-		k = &known{full: c}
-		a.cores[id] = k
-	}
-	if k.full.named && !c.named {
-		k.full = c
-	}
-	if !slices.Contains(k.cores, c) {
-		k.cores = append(k.cores, c)
+	for _, version := range c.versions() {
+		id := version.def.identity()
+		k := a.cores[id]
+		if k == nil {
+			k = &known{full: version}
+			a.cores[id] = k
+		}
+		if k.full.named && !version.named {
+			k.full = version
+		}
+		if !slices.Contains(k.cores, version) {
+			k.cores = append(k.cores, version)
+		}
 	}
 }
 

@@ -236,6 +236,11 @@ func (c *checker) reactions(of string, reactions []*reaction) {
 			c.wrong(r.where, "%s reads %s, which is internal to domain %q of another service: ask its owner for a public event", of, id, d.Domain)
 		}
 	}
+	versions := c.app.versionsOf(reactions)
+	for _, clash := range versions.clashes {
+		c.wrong(clash.other.where, "%s: %s and %s both evolve from %s: add a reaction to that, or make one evolve from the other", of,
+			clash.one.event.def.identity(), clash.other.event.def.identity(), clash.typ)
+	}
 }
 
 // reading checks that there is something to read: the topics of a subscription's own, or those that the topology has for its events.

@@ -48,6 +48,8 @@ type Definition struct {
 	Plain bool
 	// Key lists the JSON paths of the payload's key fields, in their order. None: messages have no order.
 	Key []string
+	// Older is the version that this one evolves from ("tickets.BookingMade.v1"); empty for the first.
+	Older string
 	// Where is the file and line of the definition, for messages to people.
 	Where string
 }
@@ -120,6 +122,8 @@ type core struct {
 	def   Definition
 	codec Codec
 	key   *keyPlan
+	// older is the version that this one evolves from; nil for the first.
+	older *core
 	// named definitions know an event by name only; the app fills in the rest from a full definition that it has.
 	named bool
 	// any matches every event.

@@ -31,10 +31,10 @@ func checkHeaders(m *Message) error {
 	return nil
 }
 
-// dedupeID is what brokers recognise a message by on one topic. A UUIDv7 is unique by itself; any other id only with its source and type.
+// dedupeID is what brokers recognise a message by on one topic. A UUIDv7 is unique by itself; any other id only with its source and type; twins share one.
 func dedupeID(m *Message) string {
 	const uuidSize, versionAt = 36, 14
-	if len(m.ID) == uuidSize && m.ID[versionAt] == '7' {
+	if len(m.ID) == uuidSize && m.ID[versionAt] == '7' && !m.isTwin() {
 		return m.ID
 	}
 	return m.Source + " " + m.Type + " " + m.ID

@@ -13,7 +13,11 @@ import (
 
 // Event is an event definition: one version of one event, and the Go type of its payload. It is made by [Define], as a package
 // variable, and used to publish, subscribe and decode. It never changes, so it is safe for concurrent use.
-type Event[T any] struct{ c core }
+type Event[T any] struct {
+	c core
+	// lifted reads a message of an older version; nil for events that did not evolve.
+	lifted func(m *Message) (T, error)
+}
 
 // Defined is any *Event[T].
 type Defined interface {
@@ -36,13 +40,18 @@ type Raw = json.RawMessage
 //
 // Define does not panic: mistakes are kept with file and line, and reported together by [App.Check] and by Publish.
 func Define[T any](domain, name, version string, options ...Option) *Event[T] {
-	e := &Event[T]{core{
+	return define[T](core{
 		def: Definition{
 			Domain: domain, Name: name, Version: version, Entity: domain,
 			TopicDomain: domain, TopicVersion: version, Where: callerAt(0),
 		},
 		codec: JSON{},
-	}}
+	}, options)
+}
+
+// define completes a definition: with its options, and with what its payload's type says.
+func define[T any](c core, options []Option) *Event[T] {
+	e := &Event[T]{c: c}
 	for _, o := range options {
 		if o == nil {
 			e.c.mistake("an option is nil; leave it out")
@@ -68,7 +77,7 @@ func Define[T any](domain, name, version string, options ...Option) *Event[T] {
 // Named is an event known only by its name, for programs that must not import the emitter. Its payload stays raw. Where the app also has
 // the full definition (another module emits it, say), scope, topic and the rest come from there.
 func Named(domain, name, version string) *Event[Raw] {
-	e := &Event[Raw]{core{
+	e := &Event[Raw]{c: core{
 		def: Definition{
 			Domain: domain, Name: name, Version: version, Entity: domain,
 			TopicDomain: domain, TopicVersion: version, Where: callerAt(0),
@@ -83,7 +92,7 @@ func Named(domain, name, version string) *Event[Raw] {
 
 // Any stands for every event on the topics that a subscription names in Subscription.Topics. Use [MessageFrom] to see which one it is.
 func Any() *Event[Raw] {
-	return &Event[Raw]{core{def: Definition{Name: "any", Where: callerAt(0)}, codec: JSON{}, any: true, raw: true}}
+	return &Event[Raw]{c: core{def: Definition{Name: "any", Where: callerAt(0)}, codec: JSON{}, any: true, raw: true}}
 }
 
 // Definition describes the event.
@@ -147,8 +156,11 @@ func (e *Event[T]) Decode(data []byte) (T, error) {
 	return payload, nil
 }
 
-// In is the payload of m, which must be a message of this event.
+// In is the payload of m, which must be a message of this event, or of a version that it evolves from.
 func (e *Event[T]) In(m Message) (T, error) {
+	if e.c.evolvedFrom(m.Type) {
+		return e.read(&m)
+	}
 	if !e.c.any && m.Type != e.c.def.Type() {
 		var zero T
 		return zero, fmt.Errorf("tidings: a message of type %s is not %s", m.Type, e.c.def.Type())

@@ -269,6 +269,9 @@ func (e *Event[T]) read(m *Message) (payload T, err error) {
 			err = DeadLetter(fmt.Errorf("tidings: decode message %s of type %s: panic: %v", m.ID, m.Type, p))
 		}
 	}()
+	if e.c.evolvedFrom(m.Type) {
+		return e.lifted(m)
+	}
 	if err = e.c.checkContentType(m.ContentType); err != nil {
 		return payload, DeadLetter(fmt.Errorf("tidings: message %s of type %s: %w", m.ID, m.Type, err))
 	}

@@ -80,29 +80,36 @@ type subscriber struct {
 	consumer *consume.Consumer
 	byType   map[string]*consume.Reaction
 	families []string
-	any      *consume.Reaction
-	unknown  *consume.Reaction
+	// twins says that a message may have a twin that is to be handled in its place.
+	twins   bool
+	any     *consume.Reaction
+	unknown *consume.Reaction
 }
 
 // prepare makes the engine's side of the subscription. Check has passed.
 func (s *subscriber) prepare() {
 	a := s.module.app
 	s.byType = map[string]*consume.Reaction{}
+	bound := map[*reaction]*consume.Reaction{}
 	for _, r := range s.reactions {
-		bound := r.bind(s)
-		bound.Timeout = s.Timeout
+		b := r.bind(s)
+		b.Timeout = s.Timeout
+		bound[r] = b
 		if r.event.any {
-			s.any = bound
-			bound.Name = "any"
+			b.Name, s.any = "any", b
 			continue
 		}
 		def := a.definition(r.event)
-		bound.Name = def.Type()
-		s.byType[def.Type()] = bound
+		b.Name = def.Type()
 		if f := def.family(); f != "" {
 			s.families = append(s.families, f)
 		}
 	}
+	versions := a.versionsOf(s.reactions)
+	for typ, r := range versions.byType {
+		s.byType[typ] = bound[r]
+	}
+	s.twins = s.any != nil || versions.several()
 	s.unknown = s.single(func(_ context.Context, m *Message) error {
 		return DeadLetter(fmt.Errorf("tidings: no reaction to this version of the event: type %s", m.Type))
 	})
@@ -157,6 +164,9 @@ func (s *subscriber) route(d *broker.Delivery) *consume.Reaction {
 		}
 		typ = def.Type()
 	}
+	if s.twins && younger(typ, d.Headers, d.Value, s.handles) {
+		return nil
+	}
 	if r := s.byType[typ]; r != nil {
 		return r
 	}
@@ -164,12 +174,15 @@ func (s *subscriber) route(d *broker.Delivery) *consume.Reaction {
 		return s.any
 	}
 	for _, f := range s.families {
-		if strings.HasPrefix(typ, f) && !s.module.app.knows(typ) {
+		if strings.HasPrefix(typ, f) && !s.module.app.knows(typ) && !younger(typ, d.Headers, d.Value, s.handles) {
 			return s.unknown
 		}
 	}
 	return nil
 }
+
+// handles reports whether the subscription has a reaction to a type.
+func (s *subscriber) handles(typ string) bool { return s.any != nil || s.byType[typ] != nil }
 
 // single is the engine's reaction to one message.
 func (s *subscriber) single(handle func(ctx context.Context, m *Message) error) *consume.Reaction {
@@ -217,6 +230,8 @@ type listening struct {
 
 	topics []string
 	byType map[string]*reaction
+	// twins says that a message may have a twin that is to be handled in its place.
+	twins bool
 }
 
 // run listens until ctx ends. Listeners handle one message at a time; the handler that runs then may finish, until hard ends.
@@ -247,7 +262,7 @@ func (l *listening) handle(ctx context.Context, r *broker.Record) (err error) {
 		typ = def.Type()
 	}
 	reaction := l.byType[typ]
-	if reaction == nil {
+	if reaction == nil || l.twins && younger(typ, r.Headers, r.Value, func(typ string) bool { return l.byType[typ] != nil }) {
 		return nil
 	}
 	m, err := l.module.app.decode(&broker.Delivery{Record: *r})
@@ -266,17 +281,18 @@ func (l *listening) handle(ctx context.Context, r *broker.Record) (err error) {
 // prepare finds the listener's topics. Check has passed.
 func (l *listening) prepare() error {
 	a := l.module.app
-	l.byType = map[string]*reaction{}
 	topics := map[string]bool{}
 	for _, r := range l.reactions {
-		d := a.definition(r.event)
-		topic, err := a.readTopic(d)
-		if err != nil {
-			return fmt.Errorf("tidings: listener (%s): %w", l.where, err)
+		for _, version := range r.event.versions() {
+			topic, err := a.readTopic(a.definition(version))
+			if err != nil {
+				return fmt.Errorf("tidings: listener (%s): %w", l.where, err)
+			}
+			topics[topic] = true
 		}
-		topics[topic] = true
-		l.byType[d.Type()] = r
 	}
+	versions := a.versionsOf(l.reactions)
+	l.byType, l.twins = versions.byType, versions.several()
 	l.topics = slices.Sorted(maps.Keys(topics))
 	return nil
 }

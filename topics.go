@@ -26,7 +26,7 @@ func (a *App) readTopic(d Definition) (string, error) {
 	return name, err
 }
 
-// readTopics is what a subscription reads: its own Topics, or those of its events. When its events have different topics and are all
+// readTopics is what a subscription reads: its own Topics, or those of its events, with the versions that they evolve from. When its events have different topics and are all
 // published to one, it reads that one and skips the rest, since only there are they in order.
 func (a *App) readTopics(s *subscriber) ([]string, error) {
 	if len(s.Topics) > 0 {
@@ -37,16 +37,18 @@ func (a *App) readTopics(s *subscriber) ([]string, error) {
 		if r.event.any {
 			continue
 		}
-		d := a.definition(r.event)
-		topic, err := a.readTopic(d)
-		if err != nil {
-			return nil, err
+		for _, version := range r.event.versions() {
+			d := a.definition(version)
+			topic, err := a.readTopic(d)
+			if err != nil {
+				return nil, err
+			}
+			read[topic] = true
+			if topic, err = a.publishTopic(d); err != nil {
+				return nil, err
+			}
+			published[topic] = true
 		}
-		read[topic] = true
-		if topic, err = a.publishTopic(d); err != nil {
-			return nil, err
-		}
-		published[topic] = true
 	}
 	if len(read) > 1 && len(published) == 1 {
 		read = published
@@ -69,7 +71,9 @@ func (a *App) wantedTopics() []broker.Topic {
 		}
 		for _, l := range m.listeners {
 			for _, r := range l.reactions {
-				w.event(r.event)
+				for _, version := range r.event.versions() {
+					w.event(version)
+				}
 			}
 		}
 	}
