@@ -17,19 +17,23 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrations are the steps that Migrate takes, as SQL for a schema: for databases in which a program may not make tables, and for review. An empty name
-// is [DefaultSchema]. The first step makes the schema; step n brings it from version n-1 to n, and is run in one transaction.
-func Migrations(schema string) ([]string, error) {
+// Migrations is what Migrate runs on an empty database, as SQL for a schema: for review, and for databases in which a program may not make tables. An
+// empty name is [DefaultSchema]. Each step sets the version in the table meta; run what is newer than that, in one transaction.
+func Migrations(schema string) (string, error) {
 	cfg, err := Config{Schema: schema}.withDefaults()
 	if err != nil {
-		return nil, fmt.Errorf("postgres: migrations: %w", err)
+		return "", fmt.Errorf("postgres: migrations: %w", err)
 	}
-	steps, err := steps(quoted(cfg.Schema))
+	texts, err := steps(quoted(cfg.Schema))
 	if err != nil {
-		return nil, fmt.Errorf("postgres: migrations: %w", err)
+		return "", fmt.Errorf("postgres: migrations: %w", err)
 	}
-	steps[0] = createSchema(quoted(cfg.Schema)) + ";\n\n" + steps[0]
-	return steps, nil
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s;\n", createSchema(quoted(cfg.Schema)))
+	for i, text := range texts {
+		fmt.Fprintf(&b, "\n-- Version %d.\n\n%s", i+1, text)
+	}
+	return b.String(), nil
 }
 
 func steps(schema string) ([]string, error) {

@@ -27,40 +27,38 @@ type statement struct {
 	args  []any
 }
 
-// writing is what it takes to write some rows: at most one statement for each of the tables.
+// writing is what it takes to write some rows: one statement, or more if some of them go to the outbox and some to the letters.
 type writing struct {
 	statements []statement
 	// toOutbox says that the outbox becomes larger, ready that somebody has something to do.
 	toOutbox, ready bool
 }
 
-// writes divides rows between the tables.
+// writes divides rows between the tables. Their ids follow their order, whichever table they go to.
 func (s *Store) writes(rows []store.Row) writing {
 	now := time.Now()
-	var outbox, letters []*store.Row
+	isLetter := func(r *store.Row) bool { return r.Queue != "" || r.State != store.Ready || r.Due.After(now) }
 	var w writing
-	for i := range rows {
-		r := &rows[i]
-		if r.Queue == "" && r.State == store.Ready && !r.Due.After(now) {
-			outbox = append(outbox, r)
-		} else {
-			letters = append(letters, r)
+	for len(rows) > 0 {
+		letters, n := isLetter(&rows[0]), 0
+		for n < len(rows) && isLetter(&rows[n]) == letters {
+			w.ready = w.ready || rows[n].State == store.Ready
+			n++
 		}
-		w.ready = w.ready || r.State == store.Ready
-	}
-	if len(outbox) > 0 {
-		w.toOutbox = true
-		w.statements = append(w.statements, s.insertOutbox(outbox))
-	}
-	if len(letters) > 0 {
-		w.statements = append(w.statements, s.insertLetters(letters, now))
+		if letters {
+			w.statements = append(w.statements, s.insertLetters(rows[:n], now))
+		} else {
+			w.toOutbox = true
+			w.statements = append(w.statements, s.insertOutbox(rows[:n]))
+		}
+		rows = rows[n:]
 	}
 	return w
 }
 
 // insertOutbox is one statement for any number of rows. The ids come from a default that is evaluated above the sort, so they follow the
 // order of the rows.
-func (s *Store) insertOutbox(rows []*store.Row) statement {
+func (s *Store) insertOutbox(rows []store.Row) statement {
 	const insert = `INSERT INTO {schema}.outbox (slot, lane, topic, key, dedup, source, message_id, headers, history, value)
 		SELECT $1::smallint, lane, topic, key, dedup, source, message_id, headers, history, value
 		FROM unnest($2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::bytea[], $10::bytea[])
@@ -68,7 +66,7 @@ func (s *Store) insertOutbox(rows []*store.Row) statement {
 	return statement{s.sql(insert), append([]any{s.slot()}, columnsOf(rows)...)}
 }
 
-func (s *Store) insertLetters(rows []*store.Row, now time.Time) statement {
+func (s *Store) insertLetters(rows []store.Row, now time.Time) statement {
 	const insert = `INSERT INTO {schema}.letters (queue, state, due, lane, topic, key, dedup, source, message_id, headers, history, value, identity)
 		SELECT queue, state, due, lane, topic, key, dedup, source, message_id, headers, history, value, ` + identity + `
 		FROM unnest($1::text[], $2::smallint[], $3::timestamptz[],
@@ -76,7 +74,8 @@ func (s *Store) insertLetters(rows []*store.Row, now time.Time) statement {
 		WITH ORDINALITY AS u (queue, state, due, lane, topic, key, dedup, source, message_id, headers, history, value, n) ORDER BY n
 		ON CONFLICT (identity) WHERE state = 1 DO NOTHING`
 	queues, states, dues := make([]string, len(rows)), make([]int16, len(rows)), make([]*time.Time, len(rows))
-	for i, r := range rows {
+	for i := range rows {
+		r := &rows[i]
 		queues[i], states[i] = encodeText(r.Queue), int16(r.State)
 		if r.State == store.Ready && r.Due.After(now) {
 			dues[i] = &r.Due
@@ -86,12 +85,13 @@ func (s *Store) insertLetters(rows []*store.Row, now time.Time) statement {
 }
 
 // columnsOf are the arrays of lanes, topics, keys, deduplication ids, sources, message ids, headers, histories and values.
-func columnsOf(rows []*store.Row) []any {
+func columnsOf(rows []store.Row) []any {
 	n := len(rows)
 	lanes, text, bytes := make([]int16, n), make([]string, 5*n), make([][]byte, 3*n)
 	topics, keys, dedups, sources, ids := text[:n], text[n:2*n], text[2*n:3*n], text[3*n:4*n], text[4*n:]
 	headers, histories, values := bytes[:n], bytes[n:2*n], bytes[2*n:]
-	for i, r := range rows {
+	for i := range rows {
+		r := &rows[i]
 		lanes[i] = laneOf(r)
 		topics[i], keys[i], dedups[i] = encodeText(r.Record.Topic), encodeText(r.Record.Key), encodeText(r.Record.ID)
 		sources[i], ids[i] = encodeText(r.Source), encodeText(r.MessageID)

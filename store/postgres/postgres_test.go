@@ -1,0 +1,106 @@
+package postgres_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tidings-go/tidings/internal/testenv"
+	"github.com/tidings-go/tidings/store"
+	"github.com/tidings-go/tidings/store/postgres"
+	"github.com/tidings-go/tidings/store/storetest"
+)
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(tb testing.TB) storetest.Fixture { return fixture(tb, postgres.Config{}) })
+}
+
+func TestStoreOverDatabaseSQL(t *testing.T) {
+	storetest.Run(t, func(tb testing.TB) storetest.Fixture { return fixture(tb, postgres.Config{SQL: true}) })
+}
+
+// fixture is a schema of its own for tidings, and another for what stands for the user's tables.
+func fixture(tb testing.TB, cfg postgres.Config) storetest.Fixture {
+	tb.Helper()
+	cfg.Schema = newSchema(tb)
+	user := newSchema(tb)
+	url := testenv.Postgres(tb)
+	run(tb, url, `CREATE SCHEMA `+user, `CREATE TABLE `+user+`.counters (key text PRIMARY KEY, n integer NOT NULL)`)
+	reopen := func(tb testing.TB) store.Store {
+		tb.Helper()
+		return open(tb, url, cfg)
+	}
+	next := func(ctx context.Context, tx store.Native, key string) (n int, err error) {
+		count := `INSERT INTO ` + user + `.counters AS c (key, n) VALUES ($1, 1) ON CONFLICT (key) DO UPDATE SET n = c.n + 1 RETURNING n`
+		return n, queryRow(ctx, tx, count, key).Scan(&n)
+	}
+	return storetest.Fixture{Open: reopen, Next: next}
+}
+
+// newSchema returns a name that nobody else has, and drops the schema after the test.
+func newSchema(tb testing.TB) string {
+	tb.Helper()
+	var random [6]byte
+	_, _ = rand.Read(random[:])
+	name := "test_" + hex.EncodeToString(random[:])
+	tb.Cleanup(func() { run(tb, testenv.Postgres(tb), `DROP SCHEMA IF EXISTS `+name+` CASCADE`) })
+	return name
+}
+
+// run runs statements on a connection of its own.
+func run(tb testing.TB, url string, statements ...string) {
+	tb.Helper()
+	ctx := context.WithoutCancel(tb.Context())
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	for _, s := range statements {
+		if _, err := conn.Exec(ctx, s); err != nil {
+			tb.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+func open(tb testing.TB, url string, cfg postgres.Config) *postgres.Store {
+	tb.Helper()
+	s, err := postgres.Open(tb.Context(), url, cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return s
+}
+
+// ready opens a migrated store in a new schema.
+func ready(tb testing.TB, cfg postgres.Config) *postgres.Store {
+	tb.Helper()
+	cfg.Schema = newSchema(tb)
+	s := open(tb, testenv.Postgres(tb), cfg)
+	if err := s.Migrate(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+// native is the transaction of a store that is not opened over database/sql.
+func native(tx store.Native) *postgres.Tx {
+	t, _ := tx.(*postgres.Tx)
+	return t
+}
+
+// queryRow runs a query in either kind of transaction.
+func queryRow(ctx context.Context, tx store.Native, query string, args ...any) pgx.Row {
+	if over, ok := tx.(*store.SQLTx); ok {
+		return over.QueryRowContext(ctx, query, args...)
+	}
+	return native(tx).QueryRow(ctx, query, args...)
+}
