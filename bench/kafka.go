@@ -36,8 +36,12 @@ type kafkaServer struct {
 	filled string
 }
 
+func newKafka(url string) *kafkaServer {
+	return &kafkaServer{seeds: strings.Split(strings.TrimPrefix(url, "kafka://"), ",")}
+}
+
 func kafkaComparisons(url string, server process) []comparison {
-	k := &kafkaServer{seeds: strings.Split(strings.TrimPrefix(url, "kafka://"), ",")}
+	k := newKafka(url)
 	return []comparison{
 		{title: "Kafka, publish", n: 100_000, server: server, measures: []measure{
 			{"raw franz-go", k.publishing(k.rawPublish)},

@@ -39,6 +39,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	natsPID := flags.Int("nats-pid", 0, "process id of that server, if it runs on this machine: its CPU time is reported")
 	kafkaURL := flags.String("kafka", "", "URL of a Kafka cluster: kafka://host:port,…")
 	kafkaPID := flags.Int("kafka-pid", 0, "process id of its only broker, likewise")
+	postgresURL := flags.String("postgres", "", "URL of a PostgreSQL, for the outbox; needs -kafka too")
+	postgresPID := flags.Int("postgres-pid", 0, "process id of that server, likewise")
 	profile := flags.String("cpuprofile", "", "write a CPU profile of all of it to this file")
 	only := flags.String("only", "", "run only comparisons whose title contains this")
 	cases := flags.String("case", "", "and of those only cases whose name contains this; ratios are to the first of them")
@@ -62,6 +64,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	if *kafkaURL != "" {
 		comparisons = append(comparisons, kafkaComparisons(*kafkaURL, process(*kafkaPID))...)
+	}
+	if *kafkaURL != "" && *postgresURL != "" {
+		comparisons = append(comparisons, outboxComparisons(*kafkaURL, *postgresURL, process(*postgresPID))...)
 	}
 	for _, c := range comparisons {
 		if !strings.Contains(c.title, *only) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -127,22 +128,47 @@ func ownCPU() float64 {
 // process is a server on this machine, by its process id. Zero: unknown.
 type process int
 
-// cpu is how many seconds of CPU time a process has used, as Linux tells in /proc. Negative: unknown.
+// cpu is how many seconds of CPU time a process and its children have used, as Linux tells in /proc. Negative: unknown.
 func (p process) cpu() float64 {
+	if p == 0 {
+		return -1
+	}
+	files, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return -1
+	}
+	known, sum := false, 0.0
+	for _, file := range files {
+		pid, parent, spent := readStat(file)
+		if pid == int(p) || parent == int(p) {
+			sum += spent
+		}
+		known = known || pid == int(p)
+	}
+	if !known {
+		return -1
+	}
+	return sum
+}
+
+// readStat returns a process's id, that of its parent, and the CPU time of the process and of its children that have ended.
+func readStat(file string) (pid, parent int, spent float64) {
 	const ticks = 100 // a second, on every Linux that Go runs on
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(int(p)) + "/stat")
-	if p == 0 || err != nil {
-		return -1
+	stat, err := os.ReadFile(file)
+	if err != nil {
+		return 0, 0, 0 // it has ended meanwhile
 	}
-	// The second field is the program's name in brackets, which may hold spaces; user and system time are the 14th and 15th.
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	if len(fields) < 13 {
-		return -1
+	// The second field is the program's name in brackets, which may hold spaces. The fourth is the parent; the 14th to 17th are times.
+	name := strings.LastIndexByte(string(stat), ')')
+	fields := strings.Fields(string(stat[name+1:]))
+	if len(fields) < 15 {
+		return 0, 0, 0
 	}
-	user, errUser := strconv.ParseFloat(fields[11], 64)
-	system, errSystem := strconv.ParseFloat(fields[12], 64)
-	if errUser != nil || errSystem != nil {
-		return -1
+	pid, _ = strconv.Atoi(filepath.Base(filepath.Dir(file)))
+	parent, _ = strconv.Atoi(fields[1])
+	for _, field := range fields[11:15] {
+		n, _ := strconv.ParseFloat(field, 64)
+		spent += n / ticks
 	}
-	return (user + system) / ticks
+	return pid, parent, spent
 }

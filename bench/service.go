@@ -26,8 +26,13 @@ type service struct {
 
 // newService makes an app that emits the event of a domain, on a topic of that name or, if topic is empty, on its usual one.
 func newService(b broker.Broker, domain, topic string) *service {
+	return newServiceOn(tidings.Config{Broker: b}, domain, topic)
+}
+
+// newServiceOn is newService with a store, if cfg has one.
+func newServiceOn(cfg tidings.Config, domain, topic string) *service {
 	s := &service{}
-	cfg := tidings.Config{Service: unique("s"), Broker: b, Owns: []string{domain}, Log: slog.New(slog.DiscardHandler)}
+	cfg.Service, cfg.Owns, cfg.Log = unique("s"), []string{domain}, slog.New(slog.DiscardHandler)
 	if topic == "" {
 		s.event = tidings.Define[cart](domain, "CartCheckedOut", "v1")
 	} else {
