@@ -28,7 +28,8 @@ bench: ## compare with the raw clients, then run all benchmarks six times into b
 	@scripts/services up --install
 	@eval "$$(scripts/services env)" && cd bench && go run . \
 		-nats "$$TIDINGS_TEST_NATS_URL" -nats-pid "$$(cat ../.services/nats/pid 2>/dev/null || echo 0)" \
-		-kafka "$$TIDINGS_TEST_KAFKA_URL" -kafka-pid "$$(cat ../.services/kafka/pid 2>/dev/null || echo 0)"
+		-kafka "$$TIDINGS_TEST_KAFKA_URL" -kafka-pid "$$(cat ../.services/kafka/pid 2>/dev/null || echo 0)" \
+		-postgres "$$TIDINGS_TEST_POSTGRES_URL" -postgres-pid "$$(cat ../.services/postgres/pid 2>/dev/null || echo 0)"
 	@go test -run='^$$' -bench=. -benchmem -count=6 ./... >bench.out || { cat bench.out; exit 1; }
 	@$(TOOL) benchstat bench.out
 
