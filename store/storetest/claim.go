@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tidings-go/tidings/store"
 )
@@ -14,6 +16,8 @@ func claimScenarios() []scenario {
 	return []scenario{
 		on("claim/first, then again", claimAgain),
 		on("claim/ids of any shape", claimAnyShape),
+		on("claim/ids of any age, and of several sources", claimAnyAge),
+		on("claim/a batch in one transaction", claimBatch),
 		on("claim/at the same time", claimConcurrently),
 		on("claim/the second waits for the first", claimWaits),
 		on("claim/Save needs Claim", saveNeedsClaim),
@@ -74,6 +78,49 @@ func claimAnyShape(b *bench) {
 	b.wantFirst("space", "01")
 	b.wantFirst("space", "1")
 	b.wantFirst("space", "1.0")
+}
+
+// claimAnyAge uses ids as the root package writes them: source, space, message id. Stores may look at the time in a UUIDv7; whatever they
+// make of it, each id is claimed once.
+func claimAnyAge(b *bench) {
+	other := b.replica()
+	uuid := func(at time.Time, version int) string {
+		stamp := fmt.Sprintf("%012x", at.UnixMilli())
+		return fmt.Sprintf("%s-%s-%d000-8000-00000000000a", stamp[:8], stamp[8:], version)
+	}
+	ids := []string{"1", "FFFFFFFF-FFFF-7FFF-BFFF-FFFFFFFFFFFF", uuid(time.Now(), 4)}
+	for _, at := range []time.Time{time.UnixMilli(0), time.Now(), time.Now().Add(-24 * time.Hour), time.Date(2099, 12, 31, 23, 59, 59, 0, time.UTC)} {
+		ids = append(ids, uuid(at, 7), strings.ToUpper(uuid(at, 7)))
+	}
+	for _, id := range ids {
+		for _, source := range []string{"", "/shop ", "/tickets ", "/with space and " + id + " ", "/shop\x00"} {
+			b.wantFirst("group", source+id)
+			other.wantAgain("group", source+id, "")
+			b.wantFirst("other group", source+id)
+			b.tx(func(tx store.Tx) error { return tx.Save(b.ctx, "group", source+id, []byte(source)) })
+			other.wantAgain("group", source+id, source)
+		}
+	}
+}
+
+func claimBatch(b *bench) {
+	const size = 100
+	b.wantFirst("space", "7")
+	b.tx(func(tx store.Tx) error {
+		for i := range size {
+			first, _, err := tx.Claim(b.ctx, "space", strconv.Itoa(i))
+			if err != nil {
+				return err
+			}
+			if first == (i == 7) {
+				b.Errorf("id %d: first %v", i, first)
+			}
+		}
+		return nil
+	})
+	for i := range size {
+		b.wantAgain("space", strconv.Itoa(i), "")
+	}
 }
 
 // claimConcurrently lets many claim the same ids at once; some of them fail afterwards. Each id is claimed for good exactly once.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/tidings-go/tidings/broker"
@@ -53,22 +52,38 @@ func limitsHold(b *bench) {
 	})
 }
 
-// lane calls use with the lane of the outbox that holds the key "k", once. use must fetch: other lanes of a store that has several only wait.
+// lane calls use with the lane of the outbox that holds the key "k", once, on the caller's goroutine, so that use may end the test. use must fetch: other
+// lanes of a store that has several only wait.
 func (b *bench) lane(use func(ctx context.Context, p broker.Partition)) {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	offered := make(chan func(), 1)
+	used := make(chan struct{})
+	var failed error
+	var lanes sync.WaitGroup
+	lanes.Go(func() {
+		failed = b.s.Lanes(ctx, "", func(lane context.Context, p broker.Partition) {
+			first, err := p.Fetch(lane, 1, 1)
+			if err != nil {
+				return
+			}
+			select {
+			case offered <- func() { use(lane, &ahead{p, first}) }:
+				<-used
+			case <-ctx.Done():
+			}
+		})
+		cancel()
+	})
+	defer lanes.Wait()
 	defer cancel()
-	var used atomic.Bool
-	b.must(b.s.Lanes(ctx, "", func(lane context.Context, p broker.Partition) {
-		first, err := p.Fetch(lane, 1, 1)
-		if err != nil || !used.CompareAndSwap(false, true) {
-			return
-		}
-		defer cancel()
-		use(lane, &ahead{p, first})
-	}))
-	if !used.Load() {
-		b.Fatalf("the outbox offered nothing")
+	defer close(used)
+	select {
+	case call := <-offered:
+		call()
+	case <-ctx.Done():
+		lanes.Wait()
+		b.Fatalf("the outbox offered nothing: %v", failed)
 	}
 }
 
@@ -118,19 +133,21 @@ func (b *bench) fetchAgain() {
 	b.Helper()
 	ctx, cancel := context.WithCancel(b.ctx)
 	defer cancel()
-	var times atomic.Int64
+	var offered [][]broker.Delivery // By one lane, so by one goroutine at a time.
 	b.must(b.s.Lanes(ctx, "", func(lane context.Context, p broker.Partition) {
 		deliveries, err := p.Fetch(lane, 2, 1<<20)
 		if err != nil {
 			return
 		}
-		b.wantTaken(deliveries, "4", "5")
-		if times.Add(1) == 3 {
+		if offered = append(offered, deliveries); len(offered) == 3 {
 			cancel()
 		}
 	}))
-	if times.Load() < 3 {
-		b.Errorf("the lane was offered %d times, want 3", times.Load())
+	if len(offered) < 3 {
+		b.Errorf("the lane was offered %d times, want 3", len(offered))
+	}
+	for _, deliveries := range offered {
+		b.wantTaken(deliveries, "4", "5")
 	}
 }
 
@@ -216,15 +233,20 @@ func endIsEOF(b *bench) {
 		if errors.Is(err, io.EOF) {
 			return // Another lane than that of "k".
 		}
-		b.must(err)
 		cancel()
+		if err != nil {
+			b.Errorf("fetch: %v", err)
+			return
+		}
 		if _, err := p.Fetch(lane, 1, 1<<20); !errors.Is(err, io.EOF) {
 			b.Errorf("Fetch returned %v after the end of Lanes' context, want io.EOF", err)
 		}
 		if lane.Err() != nil {
 			b.Errorf("the lane's context ended with that of Lanes")
 		}
-		b.must(p.Settle(lane, broker.Settlement{Done: chosen(deliveries, all)}))
+		if err := p.Settle(lane, broker.Settlement{Done: chosen(deliveries, all)}); err != nil {
+			b.Errorf("settle: %v", err)
+		}
 	}))
 	b.wantValues("2")
 
@@ -263,7 +285,12 @@ func (b *bench) wakes(committer *bench, limit time.Duration) {
 			var committed time.Time
 			committing.Go(func() {
 				<-time.After(10 * time.Millisecond) // The reader is waiting by now.
-				committer.append(row("k", strconv.Itoa(i+1)))
+				err := committer.s.InTx(b.ctx, func(ctx context.Context, tx store.Native) error {
+					return tx.StoreTx().Append(ctx, row("k", strconv.Itoa(i+1)))
+				})
+				if err != nil {
+					b.Errorf("commit: %v", err)
+				}
 				committed = time.Now()
 			})
 			deliveries, err := p.Fetch(ctx, 1, 1<<20)

@@ -98,7 +98,7 @@ func (r *recorder) Fatalf(format string, args ...any) {
 
 // spoilt is a store that breaks its promises.
 type spoilt struct {
-	store.Store
+	*memory.Store
 	appendsApart, reverses, settlesAll, settlesNothing, claimsAgain, silent bool
 }
 
