@@ -58,12 +58,12 @@ func (c Config) withDefaults() (Config, error) {
 		{"RotateEvery", int64(c.RotateEvery)},
 	} {
 		if limit.value < 0 {
-			return c, fmt.Errorf("Config.%s must not be negative", limit.name)
+			return c, fmt.Errorf("the setting %s must not be negative", limit.name)
 		}
 	}
 	setDefault(&c.Schema, DefaultSchema)
 	if !schemaName.MatchString(c.Schema) {
-		return c, fmt.Errorf("Config.Schema %q must be lower-case letters, digits and underscores, and not begin with a digit", c.Schema)
+		return c, fmt.Errorf("the schema %q must be lower-case letters, digits and underscores, and not begin with a digit", c.Schema)
 	}
 	setDefault(&c.Retention, 14*24*time.Hour)
 	setDefault(&c.Retries, 3)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -32,13 +33,11 @@ func parseURL(from string) (*pgxpool.Config, error) {
 	if err == nil {
 		return cfg, nil
 	}
-	var unread *url.Error
-	if errors.As(err, &unread) {
+	if _, unread := errors.AsType[*url.Error](err); unread {
 		return nil, errBadURL
 	}
-	var refused *pgconn.ParseConfigError
-	if reason := errors.Unwrap(err); errors.As(err, &refused) && reason != nil {
-		return nil, fmt.Errorf("the URL can't be used: %w", reason)
+	if refused, ok := errors.AsType[*pgconn.ParseConfigError](err); ok && refused.Unwrap() != nil {
+		return nil, fmt.Errorf("the URL can't be used: %w", refused.Unwrap())
 	}
 	return nil, errors.New("the URL can't be used: one of its settings is unknown or has an impossible value")
 }
@@ -64,25 +63,16 @@ func explain(action string, err error) error {
 
 // hasCode reports whether err is PostgreSQL's and has one of the codes.
 func hasCode(err error, codes ...string) bool {
-	var e *pgconn.PgError
-	if !errors.As(err, &e) {
-		return false
-	}
-	for _, code := range codes {
-		if e.Code == code {
-			return true
-		}
-	}
-	return false
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && slices.Contains(codes, e.Code)
 }
 
 // isRetryable reports whether PostgreSQL gave a transaction up because of others, so that the same may succeed when it is run again.
 func isRetryable(err error) bool {
-	var e *pgconn.PgError
-	if !errors.As(err, &e) {
-		return false
+	if hasCode(err, codeSerialization, codeDeadlock) {
+		return true
 	}
 	// Somebody else's row became dead between two statements of Move.
-	displaced := e.Code == codeUniqueViolation && e.ConstraintName == "letters_dead_once"
-	return displaced || e.Code == codeSerialization || e.Code == codeDeadlock
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == codeUniqueViolation && e.ConstraintName == "letters_dead_once"
 }

@@ -95,9 +95,7 @@ func (s *Store) migrateFrom(ctx context.Context, tx pgx.Tx, have int) error {
 }
 
 // version is what the schema was migrated to, 0 if it never was. It fails with [store.ErrNewer] if this program doesn't know that version.
-func (s *Store) version(ctx context.Context, q interface {
-	QueryRow(ctx context.Context, query string, args ...any) pgx.Row
-}) (int, error) {
+func (s *Store) version(ctx context.Context, q querier) (int, error) {
 	// to_regclass would do, but for names that it did not find before: it remembers that until the transaction ends.
 	const look = `SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1::text AND c.relname = 'meta')`
 	var there bool
@@ -106,7 +104,7 @@ func (s *Store) version(ctx context.Context, q interface {
 		return 0, err
 	}
 	var have int
-	if err := q.QueryRow(ctx, s.sql(`SELECT version FROM {schema}.meta`)).Scan(&have); err != nil {
+	if err = q.QueryRow(ctx, s.sql(`SELECT version FROM {schema}.meta`)).Scan(&have); err != nil {
 		return 0, err
 	}
 	steps, err := steps(s.schema)

@@ -155,11 +155,12 @@ type session interface {
 }
 
 // pgxSession is a transaction of pgx, or the connection that has one.
-type pgxSession struct {
-	q interface {
-		Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error)
-		QueryRow(ctx context.Context, query string, args ...any) pgx.Row
-	}
+type pgxSession struct{ q querier }
+
+// querier is what pool, connection and transaction of pgx have in common.
+type querier interface {
+	Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error)
+	QueryRow(ctx context.Context, query string, args ...any) pgx.Row
 }
 
 func (s pgxSession) exec(ctx context.Context, query string, args ...any) (int64, error) {

@@ -15,11 +15,18 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(tb testing.TB) storetest.Fixture { return fixture(tb, postgres.Config{}) })
+	storetest.Run(t, with(postgres.Config{}))
 }
 
 func TestStoreOverDatabaseSQL(t *testing.T) {
-	storetest.Run(t, func(tb testing.TB) storetest.Fixture { return fixture(tb, postgres.Config{SQL: true}) })
+	storetest.Run(t, with(postgres.Config{SQL: true}))
+}
+
+func with(cfg postgres.Config) func(tb testing.TB) storetest.Fixture {
+	return func(tb testing.TB) storetest.Fixture {
+		tb.Helper()
+		return fixture(tb, cfg)
+	}
 }
 
 // fixture is a schema of its own for tidings, and another for what stands for the user's tables.

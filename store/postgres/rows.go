@@ -161,16 +161,15 @@ func (p *txPart) moveToLetters(ctx context.Context, to store.State, ids []int64)
 	if err != nil || to == store.Held {
 		return n, err
 	}
-	for _, query := range []string{displace, kill} {
-		if _, err := p.on.exec(ctx, p.s.sql(query), ids); err != nil {
-			return 0, err
-		}
+	if _, err = p.on.exec(ctx, p.s.sql(displace), ids); err != nil {
+		return 0, err
 	}
-	return n, nil
+	_, err = p.on.exec(ctx, p.s.sql(kill), ids)
+	return n, err
 }
 
 // moveToReady gives rows that are dead, held or wait a place at the end of their queue, ordered by (due, id). The place is a new id, since readers go by id.
-func (p *txPart) moveToReady(ctx context.Context, ids []int64) (n int64, err error) {
+func (p *txPart) moveToReady(ctx context.Context, ids []int64) (int64, error) {
 	const count = `SELECT (SELECT count(*) FROM {schema}.outbox WHERE id = ANY($1::bigint[])) +
 		(SELECT count(*) FROM {schema}.letters WHERE id = ANY($1::bigint[]))`
 	const these = `id = ANY($1::bigint[]) AND (state <> 0 OR due IS NOT NULL)`
@@ -181,6 +180,7 @@ func (p *txPart) moveToReady(ctx context.Context, ids []int64) (n int64, err err
 		INSERT INTO {schema}.letters (queue, state, identity, ` + rowColumns + `)
 		SELECT queue, 0, identity, ` + rowColumns + ` FROM gone ORDER BY due NULLS FIRST, id`
 
+	var n int64
 	if _, err := p.on.row(ctx, []any{&n}, p.s.sql(count), ids); err != nil || n == 0 {
 		return 0, err
 	}
@@ -188,7 +188,7 @@ func (p *txPart) moveToReady(ctx context.Context, ids []int64) (n int64, err err
 	if _, err := p.on.exec(ctx, p.s.sql(toOutbox), ids, p.s.slot()); err != nil {
 		return 0, err
 	}
-	_, err = p.on.exec(ctx, p.s.sql(toQueues), ids)
+	_, err := p.on.exec(ctx, p.s.sql(toQueues), ids)
 	return n, err
 }
 

@@ -225,7 +225,7 @@ type noRow struct{ err error }
 // Scan implements [pgx.Row].
 func (r noRow) Scan(...any) error { return r.err }
 
-// String says in which state a transaction stands that could not be committed.
+// stateError says why a transaction in a state of the protocol (E failed, I none) can't be committed.
 func stateError(status byte) error {
 	if status == 'E' {
 		return fmt.Errorf("one of its statements failed, and all of it with that: return that error, or use a savepoint around the statement: %w", pgx.ErrTxCommitRollback)
