@@ -135,9 +135,13 @@ func (b *bench) fetchAgain() {
 	defer cancel()
 	var offered [][]broker.Delivery // By one lane, so by one goroutine at a time.
 	b.must(b.s.Lanes(ctx, "", func(lane context.Context, p broker.Partition) {
-		deliveries, err := p.Fetch(lane, 2, 1<<20)
-		if err != nil {
-			return
+		var deliveries []broker.Delivery
+		for len(deliveries) < 2 { // Fetch may return fewer rows than there are.
+			more, err := p.Fetch(lane, 2-len(deliveries), 1<<20)
+			if err != nil {
+				return
+			}
+			deliveries = append(deliveries, more...)
 		}
 		if offered = append(offered, deliveries); len(offered) == 3 {
 			cancel()
