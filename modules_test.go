@@ -19,9 +19,7 @@ import (
 
 	"github.com/tidings-go/tidings"
 	"github.com/tidings-go/tidings/broker"
-	"github.com/tidings-go/tidings/broker/kafka"
 	"github.com/tidings-go/tidings/broker/memory"
-	"github.com/tidings-go/tidings/embedded"
 	"github.com/tidings-go/tidings/internal/testenv"
 )
 
@@ -198,30 +196,12 @@ func TestAFailedStartIsRolledBackInAnyOrder(t *testing.T) {
 
 func TestModulesInAnyOrderOnEmbeddedNATS(t *testing.T) {
 	t.Parallel()
-	node, err := embedded.Open(t.Context(), t.TempDir(), embedded.Config{Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := node.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	testModulesOn(t, node.Broker())
+	testModulesOn(t, openNATS(t))
 }
 
 func TestModulesInAnyOrderOnKafka(t *testing.T) {
 	t.Parallel()
-	b, err := kafka.Open(t.Context(), strings.Split(strings.TrimPrefix(testenv.Kafka(t), "kafka://"), ","), kafka.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	testModulesOn(t, b)
+	testModulesOn(t, openKafka(t))
 }
 
 func testModulesOn(t *testing.T, b broker.Broker) {
