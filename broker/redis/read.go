@@ -1,0 +1,128 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+)
+
+// open opens the feed. It tries until that works, stop is closed, or the partition is lost.
+func (p *partition) open(stop <-chan struct{}) bool {
+	pause, complained := newPause(), false
+	for {
+		ctx, cancel := context.WithTimeout(p.ctx, readTry)
+		err := p.feed.open(ctx)
+		cancel()
+		if err == nil || p.ctx.Err() != nil {
+			return err == nil
+		}
+		if !complained {
+			p.b.cfg.Log.LogAttrs(p.ctx, slog.LevelInfo, "a partition could not be opened, trying again", p.src.attrs(slog.Any("error", err))...)
+			complained = true
+		}
+		if o, ok := p.feed.(*owner); ok && errors.Is(err, errStale) {
+			// A newer owner would have taken the lease. If it is still ours after its whole time, there is none, and the table of
+			// leases was lost or restored: then what looks newer is what is left of the past.
+			pause.next, o.force = 2*p.b.cfg.LeaseTTL, true
+		}
+		p.b.lookAgain(p.ctx)
+		if !pause.wait(p.ctx, stop) {
+			return false
+		}
+	}
+}
+
+// read fills the queue until the partition is lost, was given back, or has been read to its end.
+func (p *partition) read() {
+	for {
+		count, more := p.room()
+		if !more {
+			return
+		}
+		if count == 0 {
+			select {
+			case <-p.space:
+			case <-p.stop:
+				return
+			case <-p.ctx.Done():
+				return
+			case <-p.trouble:
+				if !p.open(p.stop) {
+					return
+				}
+			}
+			continue
+		}
+		ctx, cancel := context.WithTimeout(p.ctx, readTry)
+		arrivals, err := p.feed.read(ctx, count)
+		cancel()
+		if err == nil {
+			p.add(arrivals)
+			continue
+		}
+		if p.ctx.Err() != nil || p.stopping() {
+			return
+		}
+		p.b.cfg.Log.LogAttrs(p.ctx, slog.LevelInfo, "a partition could not be read and is opened again", p.src.attrs(slog.Any("error", err))...)
+		p.b.lookAgain(p.ctx)
+		if !newPause().wait(p.ctx, p.stop) || !p.open(p.stop) {
+			return
+		}
+	}
+}
+
+// room is how many records may be read now; there is no more to read when the partition comes to its end.
+func (p *partition) room() (count int, more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.atEnd || p.ctx.Err() != nil || p.stopping() {
+		return 0, false
+	}
+	records, bytes := p.b.cfg.PrefetchRecords, p.b.cfg.PrefetchBytes
+	if len(p.queue) > records/2 || p.queued > bytes/2 {
+		return 0, true
+	}
+	return max(1, min(records-len(p.queue), (bytes-p.queued)/p.guess)), true
+}
+
+// add queues what was read, but for what was received before.
+func (p *partition) add(arrivals []arrival) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	size := 0
+	for _, a := range arrivals {
+		size += a.size
+		switch {
+		case p.src.toEnd && a.id.compare(p.src.end) > 0:
+			p.atEnd = true
+		case a.id.compare(p.received) <= 0:
+			p.skip(a.id)
+		default:
+			a.Sequence = p.numbers.next(a.id)
+			p.received = a.id
+			p.queue = append(p.queue, a)
+			p.queued += a.size
+		}
+	}
+	if n := len(arrivals); n > 0 {
+		p.guess = max(size/n, p.guess/2, 1)
+	}
+	if p.src.toEnd && (len(arrivals) == 0 || p.received.compare(p.src.end) >= 0) {
+		p.atEnd = true
+	}
+	wake(p.arrived)
+}
+
+// skip drops an entry that came again. If it is settled by now, the server did not get to know, or has forgotten.
+func (p *partition) skip(id entryID) {
+	if id.compare(p.fetched) > 0 {
+		return // it is in the queue
+	}
+	i, found := slices.BinarySearchFunc(p.unsettled, id, func(h handed, id entryID) int { return h.id.compare(id) })
+	if found && !p.unsettled[i].done {
+		return
+	}
+	p.settled = append(p.settled, id.String())
+	wake(p.dirty)
+}
