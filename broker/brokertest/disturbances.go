@@ -212,7 +212,7 @@ func closedIsClosed(k *kit) {
 // restarts has publishers that send again what failed, as the relay of an outbox does. So when a record fails, later records of
 // its key that were sent before that was known must fail too.
 func restarts(k *kit) {
-	const publishers, count = 4, 3
+	const publishers = 4
 	b := k.open()
 	topic := k.topic(b, 4)
 	var oracle Oracle
@@ -226,7 +226,7 @@ func restarts(k *kit) {
 		publishing.Go(func() { k.insist(b, topic, p, &oracle, halt) })
 	}
 	k.flows(&oracle, "before the first restart")
-	for i := range count {
+	for i := range 2 * rounds(10) {
 		k.Restart(k.TB)
 		k.flows(&oracle, fmt.Sprint("after restart ", i+1))
 	}

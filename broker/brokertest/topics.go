@@ -1,6 +1,9 @@
 package brokertest
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tidings-go/tidings/broker"
@@ -14,6 +17,9 @@ func topicScenarios() []scenario {
 		{name: "an external topic is never made", run: externalTopic},
 		{name: "a topic without a number of partitions gets some", run: defaultPartitions},
 		{name: "lag is what a group has not settled, and goes to 0", run: lag},
+		{name: "settings of a topic are kept or refused, and changed by Alter only", run: settings},
+		{name: "Alter adds partitions or says that it does not, and takes none away", run: grow},
+		{name: "a survey finds the groups of a topic, their members and their lag", run: survey},
 	}
 }
 
@@ -113,4 +119,104 @@ func lag(k *kit) {
 	}
 	grip.giveBack()
 	call.stop()
+}
+
+// settings tries each by itself: what an adapter can't do it refuses.
+func settings(k *kit) {
+	b := k.open()
+	for name, set := range map[string]func(t *broker.Topic, n int){
+		"retention":   func(t *broker.Topic, n int) { t.Retention = time.Duration(n) * 24 * time.Hour },
+		"max bytes":   func(t *broker.Topic, n int) { t.MaxBytes = int64(n) << 26 },
+		"compact":     func(t *broker.Topic, n int) { t.Compact = n == 1 },
+		"replication": func(t *broker.Topic, _ int) { t.Replication = 1 },
+	} {
+		one := broker.Topic{Name: k.unique("topic"), Partitions: 1}
+		two := one
+		set(&one, 1)
+		set(&two, 2)
+		if _, err := b.Topics(k.patient(), broker.Apply, one); errors.Is(err, broker.ErrInvalid) {
+			continue
+		}
+		records := make10(one.Name)
+		for i := range records {
+			records[i].Key = fmt.Sprint(i) // what is compacted needs one
+		}
+		k.publish(b, records...)
+		expect := func(op broker.Op, want broker.Topic, differences int) {
+			states, err := b.Topics(k.patient(), op, want)
+			if err != nil || len(states[0].Diff) != differences || states[0].Messages != 10 {
+				k.Errorf("%s, op %d, wanted %+v: %+v, %v", name, op, want, states, err)
+			}
+		}
+		changed := 1
+		if name == "replication" {
+			changed = 0
+		}
+		expect(broker.Inspect, one, 0)
+		expect(broker.Inspect, two, changed)
+		expect(broker.Apply, two, changed)
+		expect(broker.Alter, two, 0)
+		expect(broker.Inspect, two, 0)
+	}
+}
+
+func grow(k *kit) {
+	name := k.topic(k.open(), 2)
+	want := broker.Topic{Name: name, Partitions: 3}
+	states, err := k.open().Topics(k.patient(), broker.Alter, want)
+	if err != nil {
+		k.Fatal(err)
+	}
+	if s := states[0]; s.Partitions != 3 && len(s.Diff) != 1 || s.Partitions == 3 && len(s.Diff) != 0 {
+		k.Errorf("a topic with 2 partitions that is to have 3 is described as %+v", s)
+	}
+	had := states[0].Partitions
+	b := k.open() // who is there when partitions come need not notice
+	k.publish(b, make10(name)...)
+	call := k.grab(b, broker.Reader{Group: k.unique("group"), Topics: []string{name}})
+	grips := make([]*grip, had)
+	for i := range grips {
+		grips[i] = call.next()
+	}
+	for _, g := range grips {
+		g.giveBack()
+	}
+	call.stop()
+	want.Partitions = 1
+	if states, err = b.Topics(k.patient(), broker.Alter, want); err != nil || states[0].Partitions != had || len(states[0].Diff) != 1 {
+		k.Errorf("a topic with %d partitions that is to have 1 is described as %+v, %v", had, states, err)
+	}
+}
+
+func survey(k *kit) {
+	b := k.open()
+	topic, group := k.topic(b, 1), k.unique("group")
+	begun := time.Now()
+	k.sequence(b, topic, 1, 5)
+	call := k.grab(b, broker.Reader{Group: group, Topics: []string{topic}})
+	g := call.next()
+	got := g.read(5)
+	g.settle(got[:2])
+	find := func(members int, lag uint64, want ...broker.Topic) func() bool {
+		return func() bool {
+			states, err := b.Topics(k.patient(), broker.Survey, want...)
+			if err != nil {
+				k.Fatal(err)
+			}
+			i := slices.IndexFunc(states, func(s broker.TopicState) bool { return s.Name == topic })
+			if i < 0 || len(states[i].Readers) != 1 {
+				return false
+			}
+			r := states[i].Readers[0]
+			hasAge := lag > 0 && r.Oldest.After(begun.Add(-time.Minute)) && r.Oldest.Before(time.Now().Add(time.Minute)) || lag == 0 && r.Oldest.IsZero()
+			return r.Group == group && r.Members == members && r.Lag == lag && hasAge
+		}
+	}
+	k.eventually("a survey finds the one group, one member and 3 records that it has not settled", find(1, 3, broker.Topic{Name: topic}))
+	k.eventually("a survey of everything finds them too", find(1, 3))
+	g.settle(got[2:])
+	k.eventually("a survey finds that all is settled", find(1, 0, broker.Topic{Name: topic}))
+	g.giveBack()
+	call.stop()
+	k.eventually("a survey finds the group without members", find(0, 0, broker.Topic{Name: topic}))
 }

@@ -170,13 +170,18 @@ func (c Config) options(seeds []string) ([]kgo.Opt, error) {
 		return nil, err
 	}
 	if mechanism != nil {
-		options = append(options, kgo.SASL(mechanism))
+		options = append(options, kgo.SASL(login{mechanism}))
 	}
 	return options, nil
 }
 
 // String leaves out the password.
-func (s SASL) String() string { return s.Mechanism + " " + s.User }
+func (s SASL) String() string {
+	if s.User == "" {
+		return s.Mechanism
+	}
+	return fmt.Sprintf("user %q (%s)", s.User, s.Mechanism)
+}
 
 func (s SASL) mechanism() (sasl.Mechanism, error) {
 	switch s.Mechanism {

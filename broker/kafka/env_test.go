@@ -1,14 +1,17 @@
 package kafka_test
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/broker/brokertest"
 	"github.com/tidings-go/tidings/broker/kafka"
 	"github.com/tidings-go/tidings/internal/testenv"
 )
@@ -17,6 +20,13 @@ import (
 func seeds(tb testing.TB) []string {
 	tb.Helper()
 	return strings.Split(strings.TrimPrefix(testenv.Kafka(tb), "kafka://"), ",")
+}
+
+// through makes a client reach its only broker by a proxy, wherever the broker says that it is.
+func through(p *brokertest.Proxy) kgo.Opt {
+	return kgo.Dialer(func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, p.Address())
+	})
 }
 
 func open(tb testing.TB, cfg kafka.Config) *kafka.Broker {

@@ -28,7 +28,7 @@ func explain(err error) error {
 }
 
 func isLogin(err error) bool {
-	return errors.Is(err, kerr.SaslAuthenticationFailed) || errors.Is(err, kerr.UnsupportedSaslMechanism) || errors.Is(err, kerr.IllegalSaslState)
+	return errors.Is(err, errRefused) || errors.Is(err, kerr.SaslAuthenticationFailed) || errors.Is(err, kerr.UnsupportedSaslMechanism) || errors.Is(err, kerr.IllegalSaslState)
 }
 
 // isRefusal reports whether the cluster knows us and does not let us, so that trying again soon is pointless.

@@ -185,8 +185,8 @@ func publishAll(tb testing.TB, b broker.Broker, records []broker.Record) {
 // TestOrderWhileConnectionsAreCut loses answers to publishers and readers alike.
 func TestOrderWhileConnectionsAreCut(t *testing.T) {
 	t.Parallel()
-	network := newWire()
-	b, err := kafka.Open(t.Context(), seeds(t), kafka.Config{SessionTimeout: 6 * time.Second}, network.option())
+	network := brokertest.StartProxy(t, seeds(t)[0])
+	b, err := kafka.Open(t.Context(), seeds(t), kafka.Config{SessionTimeout: 6 * time.Second}, through(network))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestOrderWhileConnectionsAreCut(t *testing.T) {
 			oracle.Stored(records[i].Key, number(records[i].Value))
 		})
 		if round%10 == 5 {
-			network.cut()
+			network.Cut()
 		}
 		if round%5 == 0 {
 			open.Wait()

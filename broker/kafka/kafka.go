@@ -110,7 +110,7 @@ func (b *Broker) greet(ctx context.Context) error {
 	case err == nil:
 		return nil
 	case isLogin(err):
-		return fmt.Errorf("kafka: open %s: %w", b.seeds, explain(err))
+		return fmt.Errorf("kafka: open %s as %s: %w", b.seeds, b.cfg.SASL, explain(err))
 	case errors.Is(err, io.EOF) && b.cfg.SASL.Mechanism != "":
 		return fmt.Errorf("kafka: open %s: the broker hung up: check Config.SASL, and whether it wants TLS: %w", b.seeds, err)
 	default:
