@@ -55,6 +55,7 @@ type App struct {
 	// provisioned says that Run has made every topic that a definition names; ensured are those that are known to exist besides, or before.
 	provisioned atomic.Bool
 	ensured     sync.Map
+	discovering sync.Mutex
 
 	mu      sync.Mutex
 	modules []*Module // in the order of AddModule; the first is the service itself

@@ -31,9 +31,11 @@ type Module struct {
 	served    []*endpoint
 	calls     []calling
 	discover  []func(*Catalog) error
-	onStart   []func(context.Context) error
-	onStop    []func(context.Context) error
-	faults    []string // what is wrong with calls of the module's methods
+	// discovered is how many of these have run; App.discovering guards it.
+	discovered int
+	onStart    []func(context.Context) error
+	onStop     []func(context.Context) error
+	faults     []string // what is wrong with calls of the module's methods
 
 	routes sync.Map // *core → *route
 

@@ -74,18 +74,19 @@ func (a *App) prepare(ctx context.Context) error {
 	return a.bind()
 }
 
-// discover runs the Discover functions, which may register more, even more of their kind.
+// discover runs the Discover functions that were not run yet, which may register more, even more of their kind.
 func (a *App) discover() error {
-	done := map[*Module]int{}
+	a.discovering.Lock()
+	defer a.discovering.Unlock()
 	for again := true; again; {
 		again = false
 		a.mu.Lock()
 		modules := slices.Clone(a.modules)
 		a.mu.Unlock()
 		for _, m := range modules {
-			for ; done[m] < len(m.discover); done[m]++ {
+			for ; m.discovered < len(m.discover); m.discovered++ {
 				again = true
-				if err := m.discover[done[m]](a.Catalog()); err != nil {
+				if err := m.discover[m.discovered](a.Catalog()); err != nil {
 					return fmt.Errorf("tidings: discover in module %s: %w", m.name, err)
 				}
 			}

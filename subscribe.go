@@ -36,6 +36,14 @@ const (
 	Block
 )
 
+// String is the mode's name, "park" or "block".
+func (f FailureMode) String() string {
+	if f == Block {
+		return "block"
+	}
+	return "park"
+}
+
 // Start is where a new subscription begins to read.
 type Start = broker.Start
 
