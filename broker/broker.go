@@ -78,7 +78,7 @@ type Broker interface {
 	// is acknowledged or repeated. A listener that is too slow loses records; the oldest go first.
 	Listen(ctx context.Context, l Listener, each func(Record)) error
 
-	// Topics inspects, plans or provisions topics. The answer has one state for each wanted topic, in their order.
+	// Topics looks at topics, or provisions them. The answer has one state for each wanted topic, in their order.
 	Topics(ctx context.Context, op Op, want ...Topic) ([]TopicState, error)
 }
 
@@ -192,8 +192,14 @@ type Op int
 const (
 	// Inspect only looks.
 	Inspect Op = iota
-	// Apply creates what is missing. It never deletes, and never changes the number of partitions of a topic that exists.
+	// Apply creates what is missing. It never deletes, and never changes a topic that exists.
 	Apply
+	// Alter is Apply, and also changes topics that exist to what is wanted of them, as far as the broker can; the rest stays in Diff. It adds partitions
+	// where that is possible, and takes none away. A new number of partitions puts keys in other places, so nobody may publish to the topic or read from it
+	// meanwhile, and everything in it must have been settled: who calls sees to that.
+	Alter
+	// Survey is Inspect, and also finds out who reads: [TopicState.Readers]. It takes longer. Without wanted topics it describes all that the broker has.
+	Survey
 )
 
 // Topic describes a topic as it should be.
@@ -203,6 +209,13 @@ type Topic struct {
 	Partitions int
 	// Retention is how long records are kept. Zero: the adapter's default.
 	Retention time.Duration
+	// Replication is on how many servers records are kept. Zero: the adapter's default.
+	Replication int
+	// MaxBytes is about how many bytes of records the topic keeps; when there are more, the oldest go. Zero: no limit.
+	MaxBytes int64
+	// Compact makes the topic keep the newest record of each key, however old it is; older ones of the key may go at any time, and with a Retention all
+	// go that are older. Every record needs a key. An adapter that can't do that refuses the topic with [ErrInvalid].
+	Compact bool
 	// External topics belong to somebody else: they are checked and never made.
 	External bool
 	// Live topics carry only live records, with or without [ReplyTo]. A broker makes for them what it needs to, which may be nothing; one that
@@ -216,10 +229,22 @@ type Topic struct {
 type TopicState struct {
 	Topic
 	Missing bool
-	// Diff has one line for each way in which the topic differs from what was wanted.
+	// Diff has one line for each way in which the topic differs from what was wanted: "partitions: expected 8, found 4".
 	Diff []string
 	// Messages is the number of records that the topic holds.
 	Messages uint64
 	// Lag is, for each wanted group, the number of records that it has not settled.
 	Lag map[string]uint64
+	// Readers are the groups that have a position in the topic or read it now, by name. Only Survey fills it.
+	Readers []Readership
+}
+
+// Readership is what one group has to do with one topic.
+type Readership struct {
+	Group string
+	// Members is how many replicas read with the group now, of whatever topics. A replica that was killed may be counted for some seconds.
+	Members int
+	// Lag is the number of records that the group has not settled, and Oldest is when the first of them was stored. Zero: there is none.
+	Lag    uint64
+	Oldest time.Time
 }

@@ -2,8 +2,8 @@ package brokertest
 
 import (
 	"errors"
-	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/tidings-go/tidings/broker"
@@ -139,7 +139,7 @@ func settings(k *kit) {
 		}
 		records := make10(one.Name)
 		for i := range records {
-			records[i].Key = fmt.Sprint(i) // what is compacted needs one
+			records[i].Key = strconv.Itoa(i) // what is compacted needs one
 		}
 		k.publish(b, records...)
 		expect := func(op broker.Op, want broker.Topic, differences int) {

@@ -118,7 +118,7 @@ func TestTopicDifferences(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := strings.Join(states[0].Diff, "\n")
-	for _, line := range []string{"partitions: expected 4, found 2", "retention: expected 1h0m0s, found 168h0m0s", "cleanup policy: expected delete, found compact"} {
+	for _, line := range []string{"partitions: expected 4, found 2", "retention: expected 1h0m0s, found 168h0m0s", "compacted: expected false, found true"} {
 		if !strings.Contains(got, line) {
 			t.Errorf("%q is missing in\n%s", line, got)
 		}

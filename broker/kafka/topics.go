@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -21,35 +21,65 @@ const liveSuffix = ".live"
 const (
 	cleanupPolicy = "cleanup.policy"
 	retentionTime = "retention.ms"
+	// retentionSize is by partition.
+	retentionSize = "retention.bytes"
+	segmentSize   = "segment.bytes"
 )
 
-// Topics implements [broker.Broker]. Apply makes missing topics, each with a topic for its live records. A topic that exists is never changed: partitions, retention,
-// replication and a cleanup policy that would remove events are compared with what is wanted, and reported.
+// Topics implements [broker.Broker]. Apply makes missing topics, each with a topic for its live records. Alter changes what Kafka can change: all but the
+// replication, which is a matter of moving data between brokers (kafka-reassign-partitions.sh). Who publishes learns of new partitions when it starts.
 func (b *Broker) Topics(ctx context.Context, op broker.Op, want ...broker.Topic) ([]broker.TopicState, error) {
 	end, err := b.begin()
 	if err != nil {
 		return nil, fmt.Errorf("kafka: topics: %w", err)
 	}
 	defer end()
-	if len(want) == 0 {
-		return nil, nil
-	}
-	for i := range want {
-		if err = checkName("topic", want[i].Name); err != nil {
-			return nil, fmt.Errorf("kafka: topics: %w", err)
-		}
-	}
-	a := admin{b: b, cl: kadm.NewClient(b.cl)}
-	if op == broker.Apply {
-		if err = a.apply(ctx, want); err != nil {
-			return nil, fmt.Errorf("kafka: topics: %w", err)
-		}
-	}
-	states, err := a.inspect(ctx, want)
+	states, err := b.topics(ctx, op, want)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: topics: %w", err)
 	}
 	return states, nil
+}
+
+func (b *Broker) topics(ctx context.Context, op broker.Op, want []broker.Topic) ([]broker.TopicState, error) {
+	a := admin{b: b, cl: kadm.NewClient(b.cl)}
+	var err error
+	if op == broker.Survey && len(want) == 0 {
+		if want, err = a.all(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if len(want) == 0 {
+		return nil, nil
+	}
+	for i := range want {
+		if err = checkTopic(&want[i]); err != nil {
+			return nil, err
+		}
+	}
+	if op == broker.Apply || op == broker.Alter {
+		if err = a.apply(ctx, want); err != nil {
+			return nil, err
+		}
+	}
+	if op == broker.Alter {
+		if err = a.alter(ctx, want); err != nil {
+			return nil, err
+		}
+	}
+	return a.inspect(ctx, op, want)
+}
+
+// checkTopic refuses what can be no topic.
+func checkTopic(want *broker.Topic) error {
+	if err := checkName("topic", want.Name); err != nil {
+		return err
+	}
+	if want.Partitions < 0 || want.Retention < 0 || want.Replication < 0 || want.MaxBytes < 0 {
+		return fmt.Errorf("topic %s: partitions %d, retention %v, replication %d and %d bytes must not be negative: %w",
+			want.Name, want.Partitions, want.Retention, want.Replication, want.MaxBytes, broker.ErrInvalid)
+	}
+	return nil
 }
 
 // admin looks at topics and makes them.
@@ -97,51 +127,47 @@ func (a *admin) apply(ctx context.Context, want []broker.Topic) error {
 }
 
 func (a *admin) create(ctx context.Context, w broker.Topic) error {
-	if w.Retention <= 0 {
-		w.Retention = a.b.cfg.Retention
+	setDefault(&w.Partitions, a.b.cfg.Partitions)
+	setDefault(&w.Replication, a.b.cfg.Replication)
+	if !w.Compact {
+		setDefault(&w.Retention, a.b.cfg.Retention)
 	}
-	configs := map[string]*string{
-		cleanupPolicy: new("delete"),
-		retentionTime: new(millis(w.Retention)),
-		// A delivery's time is the broker's: who publishes may have a wrong clock, and retention would go by it.
-		"message.timestamp.type": new("LogAppendTime"),
-	}
-	if a.b.cfg.Replication >= 3 {
+	configs := settings(&w, w.Partitions)
+	configs[cleanupPolicy] = new(policy(&w))
+	// A delivery's time is the broker's: who publishes may have a wrong clock, and retention would go by it.
+	configs["message.timestamp.type"] = new("LogAppendTime")
+	if w.Replication >= 3 {
 		configs["min.insync.replicas"] = new("2")
 	}
-	return a.make(ctx, w.Name, w.Partitions, configs)
+	return a.make(ctx, w, configs)
 }
 
 // createLive makes a topic for live records. Segments are short, so that retention can remove them soon.
 func (a *admin) createLive(ctx context.Context, name string, partitions int) error {
-	return a.make(ctx, name, partitions, map[string]*string{
+	setDefault(&partitions, a.b.cfg.Partitions)
+	w := broker.Topic{Name: name, Partitions: partitions, Replication: a.b.cfg.Replication}
+	return a.make(ctx, w, map[string]*string{
 		cleanupPolicy: new("delete"),
 		retentionTime: new(millis(liveRetention)),
 		"segment.ms":  new(millis(liveRetention)),
 	})
 }
 
-func (a *admin) make(ctx context.Context, name string, partitions int, configs map[string]*string) error {
-	if partitions == 0 {
-		partitions = a.b.cfg.Partitions
-	}
-	replication := -1
-	if a.b.cfg.Replication > 0 {
-		replication = a.b.cfg.Replication
-	}
-	resp, err := a.cl.CreateTopic(ctx, int32(partitions), int16(replication), configs, name)
+func (a *admin) make(ctx context.Context, w broker.Topic, configs map[string]*string) error {
+	setDefault(&w.Replication, -1) // what the cluster gives
+	resp, err := a.cl.CreateTopic(ctx, int32(w.Partitions), int16(w.Replication), configs, w.Name)
 	switch {
 	case err == nil, errors.Is(err, kerr.TopicAlreadyExists): // Another replica was faster.
 		return nil
 	case resp.ErrMessage != "":
-		return fmt.Errorf("create %s with %d partitions: %w: %s", name, partitions, explain(err), resp.ErrMessage)
+		return fmt.Errorf("create %s with %d partitions: %w: %s", w.Name, w.Partitions, explain(err), resp.ErrMessage)
 	default:
-		return fmt.Errorf("create %s with %d partitions: %w", name, partitions, explain(err))
+		return fmt.Errorf("create %s with %d partitions: %w", w.Name, w.Partitions, explain(err))
 	}
 }
 
 // inspect describes wanted topics as they are.
-func (a *admin) inspect(ctx context.Context, want []broker.Topic) ([]broker.TopicState, error) {
+func (a *admin) inspect(ctx context.Context, op broker.Op, want []broker.Topic) ([]broker.TopicState, error) {
 	names := make([]string, len(want))
 	for i := range want {
 		names[i] = want[i].Name
@@ -158,7 +184,10 @@ func (a *admin) inspect(ctx context.Context, want []broker.Topic) ([]broker.Topi
 	}
 	about := facts{}
 	if len(existing) > 0 {
-		if about, err = a.facts(ctx, existing, want); err != nil {
+		if about, err = a.facts(ctx, existing, want); err == nil && op == broker.Survey {
+			about.readers, err = a.readers(ctx, &about, existing)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -182,6 +211,7 @@ type facts struct {
 	configs    map[string]map[string]string
 	start, end kadm.ListedOffsets
 	committed  map[string]kadm.OffsetResponses // by group
+	readers    map[string][]broker.Readership  // by topic; only for Survey
 }
 
 func (a *admin) facts(ctx context.Context, names []string, want []broker.Topic) (facts, error) {
@@ -241,24 +271,17 @@ func offsets(listed kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
 
 // state compares a topic as it is with what is wanted.
 func (f *facts) state(want *broker.Topic, found *description, replication int) broker.TopicState {
-	s := broker.TopicState{Topic: *want}
-	s.Partitions = len(found.leaders)
-	if want.Partitions > 0 && want.Partitions != s.Partitions {
-		s.Diff = append(s.Diff, fmt.Sprintf("partitions: expected %d, found %d", want.Partitions, s.Partitions))
-	}
+	s := broker.TopicState{Topic: *want, Readers: f.readers[want.Name]}
 	configs := f.configs[want.Name]
+	s.Partitions, s.Replication = len(found.leaders), found.replicas
 	s.Retention = retention(configs[retentionTime])
-	if want.Retention > 0 && want.Retention != s.Retention {
-		s.Diff = append(s.Diff, fmt.Sprintf("retention: expected %s, found %s", want.Retention, shown(s.Retention)))
+	s.MaxBytes = maxBytes(configs[retentionSize], want.MaxBytes, s.Partitions)
+	s.Compact = strings.Contains(configs[cleanupPolicy], "compact")
+	expected := *want
+	if !want.External { // The rest is the owner's business.
+		setDefault(&expected.Replication, replication)
 	}
-	if want.External {
-		replication = 0 // The rest is the owner's business.
-	} else if policy := configs[cleanupPolicy]; policy != "" && policy != "delete" {
-		s.Diff = append(s.Diff, fmt.Sprintf("cleanup policy: expected delete, found %s, which removes events", policy))
-	}
-	if replication > 0 && found.replicas > 0 && replication != found.replicas {
-		s.Diff = append(s.Diff, fmt.Sprintf("replication: expected %d, found %d", replication, found.replicas))
-	}
+	s.Diff = broker.Differences(&expected, &s.Topic)
 	s.Messages = f.behind(want.Name, nil)
 	for _, group := range want.Groups {
 		if s.Lag == nil {
@@ -300,28 +323,4 @@ func topicConfigs(ctx context.Context, cl *kgo.Client, names ...string) (map[str
 		all[r.Name] = values
 	}
 	return all, nil
-}
-
-func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
-
-// retention reads retention.ms. Unlimited is as long as a duration can be.
-func retention(ms string) time.Duration {
-	n, err := strconv.ParseInt(ms, 10, 64)
-	switch {
-	case err != nil:
-		return 0
-	case n < 0 || n > forever.Milliseconds():
-		return forever
-	default:
-		return time.Duration(n) * time.Millisecond
-	}
-}
-
-const forever = time.Duration(1<<63 - 1)
-
-func shown(d time.Duration) string {
-	if d == forever {
-		return "unlimited"
-	}
-	return d.String()
 }

@@ -52,15 +52,22 @@ func (s *server) join(topics []*topic, r broker.Reader) *member {
 	return m
 }
 
-// admit makes the units of a topic that is new to the group.
+// admit makes the units of the partitions of a topic that are new to the group.
 func (g *group) admit(t *topic, r broker.Reader) {
-	if slices.ContainsFunc(g.units, func(u *unit) bool { return u.topic == t }) {
-		return
+	known := 0
+	for _, u := range g.units {
+		if u.topic == t {
+			known++
+		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, p := range t.partitions {
-		g.units = append(g.units, &unit{topic: t, partition: p, cursor: p.cursor(r.Group, r.From)})
+	from := r.From
+	if known > 0 {
+		from = broker.Start{} // what was published since they were added is not to be missed
+	}
+	for _, p := range t.partitions[known:] {
+		g.units = append(g.units, &unit{topic: t, partition: p, cursor: p.cursor(r.Group, from)})
 	}
 }
 

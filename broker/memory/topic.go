@@ -13,7 +13,7 @@ type topic struct {
 	name string
 
 	mu         sync.Mutex // guards what follows
-	retention  time.Duration
+	settings   settings
 	partitions []*partition
 	rotation   int // where the next record without a key goes
 	seen       dedup
@@ -22,7 +22,8 @@ type topic struct {
 }
 
 func newTopic(want broker.Topic, retain int) *topic {
-	t := &topic{name: want.Name, retention: want.Retention, seen: newDedup(), partitions: make([]*partition, want.Partitions)}
+	t := &topic{name: want.Name, seen: newDedup(), partitions: make([]*partition, want.Partitions)}
+	t.settings = settings{want.Retention, want.Replication, want.MaxBytes, want.Compact}
 	for i := range t.partitions {
 		t.partitions[i] = newPartition(i, retain)
 	}

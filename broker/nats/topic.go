@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -94,79 +95,106 @@ func newTopic(name string, cfg jetstream.StreamConfig) (*topic, error) {
 	return t, nil
 }
 
-// Topics implements [broker.Broker]. Apply makes streams that are missing and changes nothing about those that are there;
-// where they differ from what is wanted the answer says so.
+// Topics implements [broker.Broker]. Alter changes what a stream can change. The number of partitions is not among that: who publishes remembers it, and
+// where a key goes must not depend on when a process began.
 func (b *Broker) Topics(ctx context.Context, op broker.Op, want ...broker.Topic) ([]broker.TopicState, error) {
 	end, err := b.begin("topics")
 	if err != nil {
 		return nil, err
 	}
 	defer end()
+	if op == broker.Survey && len(want) == 0 {
+		if want, err = b.allTopics(ctx); err != nil {
+			return nil, fmt.Errorf("nats: %w", err)
+		}
+	}
 	states := make([]broker.TopicState, len(want))
 	for i, w := range want {
-		if states[i], err = b.inspect(ctx, op, w); err != nil {
+		if states[i], err = b.state(ctx, op, w); err != nil {
 			return nil, fmt.Errorf("nats: %w", err)
 		}
 	}
 	return states, nil
 }
 
-func (b *Broker) inspect(ctx context.Context, op broker.Op, want broker.Topic) (broker.TopicState, error) {
-	if err := checkName("topic", want.Name); err != nil {
+func (b *Broker) state(ctx context.Context, op broker.Op, want broker.Topic) (broker.TopicState, error) {
+	if err := checkTopic(&want); err != nil {
 		return broker.TopicState{}, err
 	}
 	if want.Live { // core NATS has subjects for it, and needs no stream
 		return broker.TopicState{Topic: want}, nil
 	}
 	info, err := b.stream(ctx, want.Name, jetstream.WithSubjectFilter(topicSubjects(want.Name)))
-	if errors.Is(err, broker.ErrUnknownTopic) && op == broker.Apply && !want.External {
+	writes := (op == broker.Apply || op == broker.Alter) && !want.External
+	switch {
+	case errors.Is(err, broker.ErrUnknownTopic) && writes:
 		info, err = b.create(ctx, want)
+	case err == nil && op == broker.Alter && writes:
+		err = b.alter(ctx, &want, info)
 	}
 	if errors.Is(err, broker.ErrUnknownTopic) {
-		missing := want
-		return broker.TopicState{Topic: missing, Missing: true, Diff: []string{"the topic does not exist"}}, nil
+		return broker.TopicState{Topic: want, Missing: true, Diff: []string{"the topic does not exist"}}, nil
 	}
 	if err != nil {
 		return broker.TopicState{}, err
 	}
+	return b.describe(ctx, op, want, info)
+}
+
+// describe compares a stream with what is wanted.
+func (b *Broker) describe(ctx context.Context, op broker.Op, want broker.Topic, info *jetstream.StreamInfo) (broker.TopicState, error) {
 	state := broker.TopicState{Topic: want, Messages: info.State.Msgs}
-	state.Retention = info.Config.MaxAge
+	state.Retention, state.Replication, state.MaxBytes, state.Compact = info.Config.MaxAge, info.Config.Replicas, max(info.Config.MaxBytes, 0), false
+	if state.Retention == 0 {
+		state.Retention = broker.Unlimited
+	}
 	t, err := newTopic(want.Name, info.Config)
 	if err != nil {
 		state.Diff = append(state.Diff, err.Error())
 		return state, nil
 	}
 	state.Partitions = len(t.subjects)
-	state.Diff = diff(want, state.Topic)
+	state.Diff = broker.Differences(&want, &state.Topic)
 	if len(want.Groups) > 0 {
-		state.Lag, err = b.lag(ctx, t, want.Groups, info.State.Subjects)
+		if state.Lag, err = b.lag(ctx, t, want.Groups, info.State.Subjects); err != nil {
+			return state, err
+		}
+	}
+	if op == broker.Survey {
+		state.Readers, err = b.readers(ctx, t, info.State.Subjects)
 	}
 	return state, err
 }
 
-func diff(want, have broker.Topic) []string {
-	var lines []string
-	if want.Partitions != 0 && want.Partitions != have.Partitions {
-		lines = append(lines, fmt.Sprintf("partitions: %d wanted, the topic has %d, and that can't be changed", want.Partitions, have.Partitions))
+// checkTopic refuses what no stream can be.
+func checkTopic(want *broker.Topic) error {
+	if err := checkName("topic", want.Name); err != nil {
+		return err
 	}
-	if want.Retention != 0 && want.Retention != have.Retention {
-		lines = append(lines, fmt.Sprintf("retention: %v wanted, the topic has %v", want.Retention, have.Retention))
+	if want.Partitions < 0 || want.Retention < 0 || want.Replication < 0 || want.MaxBytes < 0 {
+		return fmt.Errorf("topic %s: partitions %d, retention %v, replication %d and %d bytes must not be negative: %w",
+			want.Name, want.Partitions, want.Retention, want.Replication, want.MaxBytes, broker.ErrInvalid)
 	}
-	return lines
+	if want.Compact {
+		return fmt.Errorf("topic %s: a stream can't be compacted, that is keep the newest record of each key: leave Compact out: %w", want.Name, broker.ErrInvalid)
+	}
+	return nil
 }
 
 // create makes a topic's stream. Two processes may do that at the same time: who is late finds it made.
 func (b *Broker) create(ctx context.Context, want broker.Topic) (*jetstream.StreamInfo, error) {
 	setDefault(&want.Partitions, b.cfg.Partitions)
 	setDefault(&want.Retention, b.cfg.Retention)
+	setDefault(&want.Replication, b.replicas())
 	cfg := jetstream.StreamConfig{
 		Name:        streamName(want.Name),
 		Description: "tidings topic " + want.Name,
 		Subjects:    []string{topicSubjects(want.Name)},
 		Storage:     jetstream.FileStorage,
 		Retention:   jetstream.LimitsPolicy,
-		MaxAge:      want.Retention,
-		Replicas:    b.replicas(),
+		MaxAge:      maxAge(want.Retention),
+		MaxBytes:    maxBytes(want.MaxBytes),
+		Replicas:    want.Replication,
 		Duplicates:  min(b.cfg.DuplicateWindow, want.Retention),
 		AllowDirect: true,
 		Metadata:    map[string]string{metaTopic: want.Name, metaPartitions: strconv.Itoa(want.Partitions)},
@@ -185,6 +213,46 @@ func (b *Broker) create(ctx context.Context, want broker.Topic) (*jetstream.Stre
 	return stream.CachedInfo(), nil
 }
 
+// alter changes the stream of a topic to what is wanted, where that is something else.
+func (b *Broker) alter(ctx context.Context, want *broker.Topic, info *jetstream.StreamInfo) error {
+	cfg := info.Config
+	if want.Retention > 0 {
+		cfg.MaxAge = maxAge(want.Retention)
+		cfg.Duplicates = min(cfg.Duplicates, want.Retention)
+	}
+	if want.MaxBytes > 0 {
+		cfg.MaxBytes = want.MaxBytes
+	}
+	setDefault(&want.Replication, cfg.Replicas)
+	cfg.Replicas = want.Replication
+	if cfg.MaxAge == info.Config.MaxAge && cfg.MaxBytes == info.Config.MaxBytes && cfg.Replicas == info.Config.Replicas {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	stream, err := b.js.UpdateStream(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("change topic %s: %w", want.Name, err)
+	}
+	info.Config = stream.CachedInfo().Config
+	return nil
+}
+
+// maxAge and maxBytes are limits as a stream has them.
+func maxAge(retention time.Duration) time.Duration {
+	if retention == broker.Unlimited {
+		return 0
+	}
+	return retention
+}
+
+func maxBytes(n int64) int64 {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
 func (b *Broker) replicas() int {
 	if b.cfg.Replicas > 0 {
 		return b.cfg.Replicas
@@ -193,35 +261,4 @@ func (b *Broker) replicas() int {
 		return 3
 	}
 	return 1
-}
-
-// lag counts, for each group, what its partitions hold and have not settled.
-func (b *Broker) lag(ctx context.Context, t *topic, groups []string, held map[string]uint64) (map[string]uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	stream, err := b.js.Stream(ctx, t.stream)
-	if err != nil {
-		return nil, streamError(t.name, err)
-	}
-	var consumers []*jetstream.ConsumerInfo
-	lister := stream.ListConsumers(ctx)
-	for info := range lister.Info() {
-		consumers = append(consumers, info)
-	}
-	if err := lister.Err(); err != nil {
-		return nil, fmt.Errorf("list the readers of topic %s: %w", t.name, err)
-	}
-	lag := make(map[string]uint64, len(groups))
-	for _, group := range groups {
-		for partition, subject := range t.subjects {
-			prefix, newest, open := consumerPrefix(group, partition), consumerID{}, held[subject]
-			for _, info := range consumers {
-				if id, ok := parseConsumer(prefix, info.Name); ok && !id.before(newest) {
-					newest, open = id, info.NumPending+uint64(max(info.NumAckPending, 0))
-				}
-			}
-			lag[group] += open
-		}
-	}
-	return lag, nil
 }

@@ -1,0 +1,187 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tidings-go/tidings/broker"
+)
+
+// peekTimeout bounds the search for the oldest records that a group has not settled.
+const peekTimeout = 5 * time.Second
+
+// all are the cluster's topics, without those that Kafka or this package keep for themselves.
+func (a *admin) all(ctx context.Context) ([]broker.Topic, error) {
+	listed, err := a.cl.ListTopics(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list topics: %w", explain(err))
+	}
+	var topics []broker.Topic
+	for _, t := range listed.Sorted() {
+		main, isLive := strings.CutSuffix(t.Topic, liveSuffix)
+		if t.Err == nil && (!isLive || !listed.Has(main)) && checkName("topic", t.Topic) == nil {
+			topics = append(topics, broker.Topic{Name: t.Topic})
+		}
+	}
+	return topics, nil
+}
+
+// crowd is a group as its coordinator sees it.
+type crowd struct {
+	name     string
+	members  int
+	assigned kadm.TopicsSet
+}
+
+// readers are the groups that have committed a position in topics, or have them assigned.
+func (a *admin) readers(ctx context.Context, f *facts, topics []string) (map[string][]broker.Readership, error) {
+	crowds, err := a.crowds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	readers := map[string][]broker.Readership{}
+	for _, c := range crowds {
+		committed, err := a.position(ctx, c.name)
+		if err != nil {
+			return nil, fmt.Errorf("ask for the position of group %s: %w", c.name, explain(err))
+		}
+		open := map[string]map[int32]kgo.Offset{}
+		found := map[string]*broker.Readership{}
+		for _, topic := range topics {
+			if len(committed[topic]) == 0 && len(c.assigned[topic]) == 0 {
+				continue
+			}
+			found[topic] = &broker.Readership{Group: c.name, Members: c.members, Lag: f.behind(topic, committed)}
+			if partitions := f.unsettled(topic, committed); len(partitions) > 0 {
+				open[topic] = partitions
+			}
+		}
+		if err := a.b.peek(ctx, open, found); err != nil {
+			return nil, fmt.Errorf("look at the oldest record that %s has not settled: %w", c.name, explain(err))
+		}
+		for topic, r := range found {
+			readers[topic] = append(readers[topic], *r)
+		}
+	}
+	return readers, nil
+}
+
+// crowds are all groups of consumers, by name.
+func (a *admin) crowds(ctx context.Context) ([]crowd, error) {
+	ctx, cancel := context.WithTimeout(ctx, coordinatorPatience)
+	defer cancel()
+	for {
+		crowds, err := a.describeGroups(ctx)
+		switch {
+		case err == nil:
+			return crowds, nil
+		case !kerr.IsRetriable(err) || !pause(ctx, 200*time.Millisecond):
+			return nil, fmt.Errorf("list groups: %w", explain(err))
+		}
+	}
+}
+
+func (a *admin) describeGroups(ctx context.Context) ([]crowd, error) {
+	listed, err := a.cl.ListGroups(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var classic []string
+	var crowds []crowd
+	for _, g := range listed.Sorted() {
+		if g.ProtocolType == "consumer" || g.ProtocolType == "" {
+			classic = append(classic, g.Group)
+		}
+	}
+	if len(classic) == 0 {
+		return nil, nil
+	}
+	described, err := a.cl.DescribeGroups(ctx, classic...)
+	if err != nil {
+		return nil, err
+	}
+	var modern []string
+	for _, g := range described.Sorted() {
+		switch {
+		case errors.Is(g.Err, kerr.GroupIDNotFound): // one of those that the brokers balance (KIP-848)
+			modern = append(modern, g.Group)
+		case g.Err != nil:
+			return nil, g.Err
+		case g.State != "Dead":
+			crowds = append(crowds, crowd{g.Group, len(g.Members), g.AssignedPartitions()})
+		}
+	}
+	if len(modern) > 0 {
+		balanced, err := a.cl.DescribeConsumerGroups(ctx, modern...)
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range balanced.Sorted() {
+			if g.Err == nil {
+				crowds = append(crowds, crowd{g.Group, len(g.Members), g.AssignedPartitions()})
+			}
+		}
+	}
+	slices.SortFunc(crowds, func(x, y crowd) int { return strings.Compare(x.name, y.name) })
+	return crowds, nil
+}
+
+// unsettled is where the records begin that a group has not settled, by partition.
+func (f *facts) unsettled(topic string, committed kadm.OffsetResponses) map[int32]kgo.Offset {
+	open := map[int32]kgo.Offset{}
+	for partition, end := range f.end[topic] {
+		from := f.start[topic][partition].Offset
+		if c, ok := committed.Lookup(topic, partition); ok {
+			from = max(from, c.At)
+		}
+		if from < end.Offset {
+			open[partition] = kgo.NewOffset().At(from)
+		}
+	}
+	return open
+}
+
+// peek reads the first record of each partition from where it is unsettled, and notes the oldest of each topic.
+func (b *Broker) peek(ctx context.Context, open map[string]map[int32]kgo.Offset, found map[string]*broker.Readership) error {
+	if len(open) == 0 {
+		return nil
+	}
+	cl, err := b.client(kgo.ConsumePartitions(open), kgo.FetchMaxWait(fetchWait), kgo.FetchMaxPartitionBytes(1), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(ctx, peekTimeout)
+	defer cancel()
+	pending := 0
+	for _, partitions := range open {
+		pending += len(partitions)
+	}
+	seen := map[place]bool{}
+	for len(seen) < pending {
+		fetches := cl.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return nil // a partition without a leader, say: its age is not known
+		}
+		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+			at := place{p.Topic, p.Partition}
+			if seen[at] || len(p.Records) == 0 {
+				return
+			}
+			seen[at] = true
+			r := found[p.Topic]
+			if stored := p.Records[0].Timestamp; r.Oldest.IsZero() || stored.Before(r.Oldest) {
+				r.Oldest = stored
+			}
+		})
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/internal/lease"
+)
+
+// standings are where groups stand in a topic, by partition: what its consumers say.
+type standings struct {
+	topic     *topic
+	consumers []*jetstream.ConsumerInfo
+	held      map[string]uint64 // records by subject
+}
+
+func (b *Broker) standings(ctx context.Context, t *topic, held map[string]uint64) (*standings, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	stream, err := b.js.Stream(ctx, t.stream)
+	if err != nil {
+		return nil, streamError(t.name, err)
+	}
+	s := &standings{topic: t, held: held}
+	lister := stream.ListConsumers(ctx)
+	for info := range lister.Info() {
+		s.consumers = append(s.consumers, info)
+	}
+	if err := lister.Err(); err != nil {
+		return nil, fmt.Errorf("list the readers of topic %s: %w", t.name, err)
+	}
+	return s, nil
+}
+
+// lag is how many records of a partition a group has not settled, and after which sequence they begin.
+func (s *standings) lag(group string, partition int) (open, after uint64) {
+	prefix, newest := consumerPrefix(group, partition), consumerID{}
+	open = s.held[s.topic.subjects[partition]]
+	for _, info := range s.consumers {
+		if id, ok := parseConsumer(prefix, info.Name); ok && !id.before(newest) {
+			newest, open, after = id, info.NumPending+uint64(max(info.NumAckPending, 0)), info.AckFloor.Stream
+		}
+	}
+	return open, after
+}
+
+// lag counts, for each group, what the topic's partitions hold and it has not settled.
+func (b *Broker) lag(ctx context.Context, t *topic, groups []string, held map[string]uint64) (map[string]uint64, error) {
+	s, err := b.standings(ctx, t, held)
+	if err != nil {
+		return nil, err
+	}
+	lag := make(map[string]uint64, len(groups))
+	for _, group := range groups {
+		for partition := range t.subjects {
+			open, _ := s.lag(group, partition)
+			lag[group] += open
+		}
+	}
+	return lag, nil
+}
+
+// readers are the groups that have owned partitions of a topic.
+func (b *Broker) readers(ctx context.Context, t *topic, held map[string]uint64) ([]broker.Readership, error) {
+	members, err := b.members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s, err := b.standings(ctx, t, held)
+	if err != nil {
+		return nil, err
+	}
+	var readers []broker.Readership
+	for _, key := range slices.Sorted(maps.Keys(members)) {
+		group, name, _ := strings.Cut(key, "/")
+		if name != t.name {
+			continue
+		}
+		r := broker.Readership{Group: group, Members: members[key]}
+		for partition := range t.subjects {
+			open, after := s.lag(group, partition)
+			if open == 0 {
+				continue
+			}
+			r.Lag += open
+			stored, err := b.timeAfter(ctx, t, partition, after)
+			if err != nil {
+				return nil, fmt.Errorf("look at the oldest record that %s has not settled: %w", group, err)
+			}
+			if !stored.IsZero() && (r.Oldest.IsZero() || stored.Before(r.Oldest)) {
+				r.Oldest = stored
+			}
+		}
+		readers = append(readers, r)
+	}
+	return readers, nil
+}
+
+// members counts who reads, by the keys of the bucket of leases. A table that nobody has written for long is that of processes that died.
+func (b *Broker) members(ctx context.Context) (map[string]int, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	kv, err := b.js.KeyValue(ctx, leaseBucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the bucket %s: %w", leaseBucket, err)
+	}
+	lister, err := kv.ListKeys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the groups: %w", err)
+	}
+	members := map[string]int{}
+	for key := range lister.Keys() {
+		entry, err := kv.Get(ctx, key)
+		if errors.Is(err, jetstream.ErrKeyNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the owners of %s: %w", key, err)
+		}
+		n, err := lease.Members(entry.Value())
+		if err != nil {
+			return nil, fmt.Errorf("read the owners of %s: %w", key, err)
+		}
+		if time.Since(entry.Created()) > 3*b.cfg.LeaseTTL {
+			n = 0
+		}
+		members[key] = n
+	}
+	return members, nil
+}
+
+// timeAfter is when the first record of a partition after a sequence was stored. Zero: there is none any more.
+func (b *Broker) timeAfter(ctx context.Context, t *topic, partition int, sequence uint64) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	stream, err := b.js.Stream(ctx, t.stream)
+	if err != nil {
+		return time.Time{}, err
+	}
+	msg, err := stream.GetMsg(ctx, sequence+1, jetstream.WithGetMsgSubject(t.subjects[partition]))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return time.Time{}, nil
+	case err != nil:
+		return time.Time{}, err
+	}
+	return msg.Time, nil
+}
+
+// allTopics are all streams that are topics.
+func (b *Broker) allTopics(ctx context.Context) ([]broker.Topic, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	var all []broker.Topic
+	lister := b.js.ListStreams(ctx)
+	for info := range lister.Info() {
+		if name := info.Config.Metadata[metaTopic]; name != "" && streamName(name) == info.Config.Name {
+			all = append(all, broker.Topic{Name: name})
+		}
+	}
+	if err := lister.Err(); err != nil {
+		return nil, fmt.Errorf("list the streams: %w", err)
+	}
+	slices.SortFunc(all, func(x, y broker.Topic) int { return strings.Compare(x.Name, y.Name) })
+	return all, nil
+}
