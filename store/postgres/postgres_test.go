@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"net/url"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -34,11 +35,11 @@ func fixture(tb testing.TB, cfg postgres.Config) storetest.Fixture {
 	tb.Helper()
 	cfg.Schema = newSchema(tb)
 	user := newSchema(tb)
-	url := testenv.Postgres(tb)
-	run(tb, url, `CREATE SCHEMA `+user, `CREATE TABLE `+user+`.counters (key text PRIMARY KEY, n integer NOT NULL)`)
+	server := testenv.Postgres(tb)
+	run(tb, server, `CREATE SCHEMA `+user, `CREATE TABLE `+user+`.counters (key text PRIMARY KEY, n integer NOT NULL)`)
 	reopen := func(tb testing.TB) store.Store {
 		tb.Helper()
-		return open(tb, url, cfg)
+		return open(tb, server, cfg)
 	}
 	next := func(ctx context.Context, tx store.Native, key string) (n int, err error) {
 		count := `INSERT INTO ` + user + `.counters AS c (key, n) VALUES ($1, 1) ON CONFLICT (key) DO UPDATE SET n = c.n + 1 RETURNING n`
@@ -58,10 +59,10 @@ func newSchema(tb testing.TB) string {
 }
 
 // run runs statements on a connection of its own.
-func run(tb testing.TB, url string, statements ...string) {
+func run(tb testing.TB, server string, statements ...string) {
 	tb.Helper()
 	ctx := context.WithoutCancel(tb.Context())
-	conn, err := pgx.Connect(ctx, url)
+	conn, err := pgx.Connect(ctx, server)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -73,9 +74,9 @@ func run(tb testing.TB, url string, statements ...string) {
 	}
 }
 
-func open(tb testing.TB, url string, cfg postgres.Config) *postgres.Store {
+func open(tb testing.TB, server string, cfg postgres.Config) *postgres.Store {
 	tb.Helper()
-	s, err := postgres.Open(tb.Context(), url, cfg)
+	s, err := postgres.Open(tb.Context(), server, cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -85,6 +86,33 @@ func open(tb testing.TB, url string, cfg postgres.Config) *postgres.Store {
 		}
 	})
 	return s
+}
+
+// openSchema opens a store in a schema.
+func openSchema(tb testing.TB, schema string) *postgres.Store {
+	tb.Helper()
+	return open(tb, testenv.Postgres(tb), postgres.Config{Schema: schema})
+}
+
+// withUser and withDatabase are a URL for another user, whose password is "password", and of another database of the server.
+func withUser(tb testing.TB, server, user string) string {
+	tb.Helper()
+	return changed(tb, server, func(u *url.URL) { u.User = url.UserPassword(user, "password") })
+}
+
+func withDatabase(tb testing.TB, server, name string) string {
+	tb.Helper()
+	return changed(tb, server, func(u *url.URL) { u.Path = "/" + name })
+}
+
+func changed(tb testing.TB, server string, change func(*url.URL)) string {
+	tb.Helper()
+	u, err := url.Parse(server)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	change(u)
+	return u.String()
 }
 
 // ready opens a migrated store in a new schema.
