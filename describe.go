@@ -123,7 +123,9 @@ func (a *App) Describe() (Description, error) {
 	}
 	d.Owns = unique(d.Owns)
 	slices.SortFunc(d.Subscriptions, func(x, y DescribedSubscription) int { return cmp.Compare(x.Name, y.Name) })
-	slices.SortStableFunc(d.Listeners, func(x, y DescribedListener) int { return cmp.Or(cmp.Compare(x.Module, y.Module), cmp.Compare(x.Queue, y.Queue)) })
+	slices.SortStableFunc(d.Listeners, func(x, y DescribedListener) int {
+		return cmp.Or(cmp.Compare(x.Module, y.Module), cmp.Compare(x.Queue, y.Queue))
+	})
 	d.Events = describeEvents(a, order)
 	d.Requests = describeRequests(order)
 	d.Topics = describeTopics(a, d.Events)
