@@ -40,7 +40,7 @@ type Config struct {
 	BufferRecords, BufferBytes int
 
 	// PrefetchRecords and PrefetchBytes are how much of each partition is read ahead of Fetch, not counting what is on the
-	// wire. Defaults 8192 and 4 MiB.
+	// wire. The bytes are those that the brokers sent, compressed. Defaults 8192 and 4 MiB.
 	PrefetchRecords, PrefetchBytes int
 	// SessionTimeout is after how long without a heartbeat the partitions of a replica go to another. The brokers accept 6 seconds and more
 	// (group.min.session.timeout.ms). With ServerBalancer the brokers' own setting counts. Default 15 seconds.

@@ -30,25 +30,17 @@ func (b *Broker) Consume(ctx context.Context, r broker.Reader, each func(ctx con
 
 // consumeReady consumes. Without a group it calls ready, which may be nil, when it knows where to begin.
 func (b *Broker) consumeReady(ctx context.Context, r broker.Reader, each func(context.Context, broker.Partition), ready func()) error {
-	topics, err := describeKnown(ctx, b.cl, r.Topics...)
-	if err != nil {
-		return err
-	}
-	s, err := newSource(b)
+	s, err := newSource(ctx, b, r.Topics)
 	if err != nil {
 		return err
 	}
 	// Reading goes on while partitions are drained, so it ends after them.
-	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		s.run(reading)
-	}()
-	defer func() {
-		stop()
-		<-read
-	}()
+	defer s.close()
+	topics, err := describeKnown(ctx, s.cl, r.Topics...)
+	if err != nil {
+		return err
+	}
+	s.learn(topics)
 	if r.Group == "" {
 		held, err := b.readAll(ctx, s, topics, &r, each)
 		if err != nil {

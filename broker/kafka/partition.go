@@ -7,7 +7,7 @@ import (
 	"io"
 	"sync"
 
-	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/tidings-go/tidings/broker"
 )
@@ -39,20 +39,29 @@ type partition struct {
 	settled func()
 	wake    chan struct{} // for a Fetch that waits
 
-	mu     sync.Mutex // guards what follows
-	queue  []*kgo.Record
-	bytes  int
-	paused bool // the source sends nothing, because the queue is full
-	ending bool // it is to be given back
-	ended  bool // Fetch has said so, or will
-	// next is the offset that comes next from the source, position what the next owner begins with.
-	next, fetched, position int64
+	unpacking sync.Mutex // guards open, the batch whose records come next
+	open      unpacked
+
+	mu             sync.Mutex // guards what follows
+	queue          []parcel   // what was read ahead
+	records, bytes int        // of the queue
+	full           bool       // nothing is read until half of the queue is gone
+	lost           bool       // nothing is read until it is known where to go on
+	ending         bool       // it is to be given back
+	ended          bool       // Fetch has said so, or will
+	// next is what is read next, after a batch of that epoch, if it is known (not negative). Records before from are not ours. Fetched is
+	// what comes after all that was delivered, position where the next owner begins.
+	next, from, fetched, position int64
+	epoch                         int32
 }
 
 var _ broker.Partition = (*partition)(nil)
 
 func newPartition(ctx context.Context, at place, s *source, from, until int64) *partition {
-	p := &partition{place: at, source: s, until: until, wake: make(chan struct{}, 1), next: from, fetched: from, position: from}
+	p := &partition{
+		place: at, source: s, until: until, wake: make(chan struct{}, 1),
+		next: from, from: from, fetched: from, position: from, epoch: -1,
+	}
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
 	return p
 }
@@ -60,15 +69,17 @@ func newPartition(ctx context.Context, at place, s *source, from, until int64) *
 // Fetch implements [broker.Partition].
 func (p *partition) Fetch(ctx context.Context, limit, maxBytes int) ([]broker.Delivery, error) {
 	for {
-		records, err := p.take(limit, maxBytes)
-		if err != nil {
+		if err := p.over(); err != nil {
 			return nil, err
 		}
-		if deliveries := toDeliveries(records); len(deliveries) > 0 {
+		deliveries, err := p.unpack(limit, maxBytes)
+		switch {
+		case len(deliveries) > 0:
 			return deliveries, nil
-		}
-		if len(records) > 0 {
-			continue // There was nothing but marks of transactions.
+		case errors.Is(err, io.EOF):
+			return nil, io.EOF
+		case err != nil:
+			return nil, fmt.Errorf("kafka: fetch from %s: %w", p.place, err)
 		}
 		select {
 		case <-p.wake:
@@ -79,50 +90,149 @@ func (p *partition) Fetch(ctx context.Context, limit, maxBytes int) ([]broker.De
 	}
 }
 
-// take returns what is there, at least one record if there is any.
-func (p *partition) take(limit, maxBytes int) ([]*kgo.Record, error) {
+// over says whether the partition was lost, or is to be given back.
+func (p *partition) over() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ctx.Err() != nil {
-		return nil, fmt.Errorf("kafka: fetch from %s: %w", p.place, context.Cause(p.ctx))
+		return fmt.Errorf("kafka: fetch from %s: %w", p.place, context.Cause(p.ctx))
 	}
 	if p.ending {
 		p.ended = true
-		return nil, io.EOF
+		return io.EOF
 	}
-	n, bytes := 0, 0
-	for n < len(p.queue) && n < limit && (n == 0 || bytes+recordSize(p.queue[n]) <= maxBytes) {
-		bytes += recordSize(p.queue[n])
-		n++
-	}
-	if n == 0 {
-		if p.until >= 0 && p.next >= p.until {
-			p.ended = true
-			return nil, io.EOF
-		}
-		return nil, nil
-	}
-	records := p.queue[:n:n]
-	p.queue = p.queue[n:]
-	p.bytes -= bytes
-	p.fetched = records[n-1].Offset + 1
-	p.source.regulate(p)
-	return records, nil
+	return nil
 }
 
-// put takes in what the source has read.
-func (p *partition) put(records []*kgo.Record) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, r := range records {
-		p.next = r.Offset + 1
-		if p.until < 0 || r.Offset < p.until {
-			p.queue = append(p.queue, r)
-			p.bytes += recordSize(r)
+// unpack returns records that were read ahead, at least one if there is any, and io.EOF at the end of a reader to the end.
+func (p *partition) unpack(limit, maxBytes int) ([]broker.Delivery, error) {
+	p.unpacking.Lock()
+	defer p.unpacking.Unlock()
+	from, ahead := p.ahead()
+	deliveries := make([]broker.Delivery, 0, min(limit, p.open.left+ahead))
+	var headers shelf
+	for bytes := 0; len(deliveries) < limit; {
+		if p.open.left == 0 {
+			next := p.pop()
+			if next == nil {
+				break
+			}
+			var err error
+			if p.open, err = next.unpack(p.source.decompressor); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if bytes += p.open.size(); bytes > maxBytes && len(deliveries) > 0 {
+			break
+		}
+		n := len(deliveries)
+		deliveries = append(deliveries, broker.Delivery{Record: broker.Record{Topic: p.topic}, Partition: int(p.partition)})
+		if err := p.open.next(&deliveries[n], &headers); err != nil {
+			return nil, err
+		}
+		at := offset(deliveries[n].Sequence)
+		if at < from || p.until >= 0 && at >= p.until {
+			deliveries = deliveries[:n]
 		}
 	}
+	return deliveries, p.deliver(deliveries)
+}
+
+// ahead returns which records are ours, and about how many there are in the queue.
+func (p *partition) ahead() (from int64, records int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.from, p.records
+}
+
+// pop returns the next batch, if there is one.
+func (p *partition) pop() parcel {
+	p.mu.Lock()
+	if len(p.queue) == 0 {
+		p.mu.Unlock()
+		return nil
+	}
+	next := p.queue[0]
+	p.queue[0] = nil
+	p.queue = p.queue[1:]
+	p.records -= next.count()
+	p.bytes -= len(next)
+	cfg := &p.source.b.cfg
+	drained := p.full && p.records <= cfg.PrefetchRecords/2 && p.bytes <= cfg.PrefetchBytes/2
+	if drained {
+		p.full = false
+	}
+	p.mu.Unlock()
+	if drained {
+		p.source.stir(p.place)
+	}
+	return next
+}
+
+// deliver notes what Fetch returns. Without deliveries it says whether that is the end.
+func (p *partition) deliver(deliveries []broker.Delivery) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(deliveries); n > 0 {
+		p.fetched = max(p.fetched, offset(deliveries[n-1].Sequence)+1)
+		return nil
+	}
+	if p.until >= 0 && p.next >= p.until && len(p.queue) == 0 && p.open.left == 0 {
+		p.ended = true
+		return io.EOF
+	}
+	return nil
+}
+
+// wants returns what is to be read next, unless nothing is.
+func (p *partition) wants() (ask, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	done := p.until >= 0 && p.next >= p.until
+	return ask{p, p.next, p.epoch}, !p.full && !p.lost && !done && p.ctx.Err() == nil
+}
+
+// put takes in what was read from an offset on.
+func (p *partition) put(from int64, read *kmsg.FetchResponseTopicPartition) {
+	aborted := newAbortions(read.AbortedTransactions)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.next != from || p.ctx.Err() != nil {
+		return
+	}
+	for next, rest := firstParcel(read.RecordBatches); next != nil; next, rest = firstParcel(rest) {
+		if next.isOld() {
+			p.queue, p.lost = append(p.queue, next), true // for unpack to refuse
+			break
+		}
+		if !aborted.drops(next) && next.last() >= from && (p.until < 0 || next.first() < p.until) {
+			p.queue = append(p.queue, next)
+			p.records += next.count()
+			p.bytes += len(next)
+		}
+		p.next, p.epoch = max(p.next, next.last()+1), next.epoch()
+	}
+	cfg := &p.source.b.cfg
+	p.full = p.records >= cfg.PrefetchRecords || p.bytes >= cfg.PrefetchBytes
 	signal(p.wake)
-	p.source.regulate(p)
+}
+
+// lose stops reading until [partition.find].
+func (p *partition) lose() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lost = true
+}
+
+// find goes on reading at an offset.
+func (p *partition) find(next int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lost = false
+	p.next, p.epoch = next, -1
+	p.from = min(p.from, next)
+	signal(p.wake)
 }
 
 // Settle implements [broker.Partition].
@@ -158,17 +268,8 @@ func (p *partition) close(why error) (ended bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cancel(why)
-	p.queue = nil
+	p.queue, p.records, p.bytes = nil, 0, 0
 	return p.ended
-}
-
-// recordSize is about what a record occupies.
-func recordSize(r *kgo.Record) int {
-	n := len(r.Key) + len(r.Value)
-	for i := range r.Headers {
-		n += len(r.Headers[i].Key) + len(r.Headers[i].Value)
-	}
-	return n
 }
 
 // signal makes sure that whoever receives from ch does so once more.

@@ -2,160 +2,170 @@ package kafka
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"maps"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tidings-go/tidings/broker"
 )
 
-// source reads partitions from the brokers, ahead of who handles them. It knows nothing of groups: a member tells it what to read and from
-// where. So reading never waits for a rebalance, nor a rebalance for reading.
+// source reads partitions from the brokers, ahead of who handles them. It knows nothing of groups: partitions tell it what to read and
+// from where. So reading never waits for a rebalance, nor a rebalance for reading.
+//
+// It asks the brokers itself, over connections of its own client, because batches stay as they came until they are fetched: what waits is small
+// and costs the garbage collector nothing, partitions are decompressed and decoded beside each other, and records become deliveries without being
+// something else before.
 type source struct {
-	b  *Broker
-	cl *kgo.Client
+	b            *Broker
+	cl           *kgo.Client
+	decompressor kgo.Decompressor
+	topics       []string
+	ctx          context.Context //nolint:containedctx // Its end is what ends all that goes on in the source.
+	cancel       context.CancelFunc
+	working      sync.WaitGroup
+	astray       chan struct{} // for the search for leaders
 
-	mu    sync.Mutex // guards what follows
-	parts map[place]*partition
-	// changes are made by the reading goroutine between two polls, so that nothing polled before is taken for something after.
-	changes []change
-	stir    context.CancelFunc // ends the poll that waits
+	mu       sync.Mutex // guards what follows
+	parts    map[place]*partition
+	leaders  map[place]int32
+	ids      map[string][16]byte
+	fetchers map[int32]*fetcher
+	changes  int // how often partitions or leaders have changed
 }
 
-// change begins reading a partition, or ends it.
-type change struct {
-	place
-	begin *partition // nil: end
-}
-
-func newSource(b *Broker) (*source, error) {
-	cl, err := b.client(
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		// Marks of transactions are needed to know that the end was reached.
-		kgo.KeepControlRecords(),
-		// When retention was faster than we, go on with what is left.
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchMaxWait(fetchWait),
-		kgo.FetchMaxBytes(16<<20),
-		kgo.FetchMaxPartitionBytes(int32(min(b.cfg.PrefetchBytes, 1<<20))),
-	)
+// newSource connects. It reads when it has learned of leaders, and until it is closed.
+func newSource(ctx context.Context, b *Broker, topics []string) (*source, error) {
+	cl, err := b.client()
 	if err != nil {
 		return nil, err
 	}
-	return &source{b: b, cl: cl, parts: map[place]*partition{}, stir: func() {}}, nil
+	s := &source{
+		b: b, cl: cl, decompressor: kgo.DefaultDecompressor(), topics: topics, astray: make(chan struct{}, 1),
+		parts: map[place]*partition{}, leaders: map[place]int32{}, ids: map[string][16]byte{}, fetchers: map[int32]*fetcher{},
+	}
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	s.working.Go(s.seek)
+	return s, nil
 }
 
-// run reads until ctx ends.
-func (s *source) run(ctx context.Context) {
-	for ctx.Err() == nil {
-		fetches := s.poll(ctx)
-		fetches.EachPartition(func(f kgo.FetchTopicPartition) {
-			at := place{f.Topic, f.Partition}
-			if f.Err != nil {
-				s.complain(ctx, at, f.Err)
-			}
-			if len(f.Records) > 0 {
-				s.deliver(at, f.Records)
-			}
-		})
-	}
+func (s *source) close() {
+	s.cancel()
+	s.working.Wait()
 	s.cl.Close()
 }
 
-// poll makes the changes that are due and waits for records, or until there are more changes.
-func (s *source) poll(ctx context.Context) kgo.Fetches {
-	ctx, stir := context.WithCancel(ctx)
-	defer stir()
-	s.mu.Lock()
-	changes := s.changes
-	s.changes = nil
-	s.stir = stir
-	s.mu.Unlock()
-	s.make(changes)
-	return s.cl.PollFetches(ctx)
-}
-
-// make makes changes, together: a partition that comes late waits until a request for the others is answered.
-func (s *source) make(changes []change) {
-	if len(changes) == 0 {
-		return
-	}
-	s.mu.Lock()
-	changed := make(map[place]bool, len(changes))
-	for _, c := range changes {
-		changed[c.place] = true
-		if delete(s.parts, c.place); c.begin != nil {
-			s.parts[c.place] = c.begin
-		}
-	}
-	ends := make(map[string][]int32)
-	begins := make(map[string]map[int32]kgo.Offset)
-	for at := range changed {
-		ends[at.topic] = append(ends[at.topic], at.partition)
-		p := s.parts[at]
-		if p == nil {
-			continue
-		}
-		if begins[at.topic] == nil {
-			begins[at.topic] = make(map[int32]kgo.Offset)
-		}
-		begins[at.topic][at.partition] = kgo.NewOffset().At(p.next)
-	}
-	s.mu.Unlock()
-	s.cl.RemoveConsumePartitions(maps.Clone(ends))
-	s.cl.ResumeFetchPartitions(ends)
-	s.cl.AddConsumePartitions(begins)
-}
-
 // begin reads a partition from its position on.
-func (s *source) begin(p *partition) { s.change(change{p.place, p}) }
-
-// end stops reading a partition.
-func (s *source) end(at place) { s.change(change{at, nil}) }
-
-func (s *source) change(c change) {
+func (s *source) begin(p *partition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.changes = append(s.changes, c)
-	s.stir()
+	s.parts[p.place] = p
+	s.changes++
+	s.call(p.place)
 }
 
-func (s *source) deliver(at place, records []*kgo.Record) {
+// end stops reading a partition.
+func (s *source) end(p *partition) {
 	s.mu.Lock()
-	p := s.parts[at]
-	s.mu.Unlock()
-	if p != nil {
-		p.put(records)
+	defer s.mu.Unlock()
+	if s.parts[p.place] == p {
+		delete(s.parts, p.place)
 	}
 }
 
-// regulate stops reading a partition that is full, and goes on when half of it is gone; the partition's lock is held.
-func (s *source) regulate(p *partition) {
-	records, bytes := s.b.cfg.PrefetchRecords, s.b.cfg.PrefetchBytes
-	at := map[string][]int32{p.topic: {p.partition}}
-	switch {
-	case !p.paused && (len(p.queue) >= records || p.bytes >= bytes):
-		p.paused = true
-		s.cl.PauseFetchPartitions(at)
-	case p.paused && len(p.queue) <= records/2 && p.bytes <= bytes/2:
-		p.paused = false
-		s.cl.ResumeFetchPartitions(at)
+// stir lets the fetcher of a partition look again.
+func (s *source) stir(at place) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.call(at)
+}
+
+// call calls the fetcher of a partition, or for its leader if that is unknown; the lock is held.
+func (s *source) call(at place) {
+	leader, ok := s.leaders[at]
+	if !ok || leader < 0 {
+		signal(s.astray)
+		return
+	}
+	r := s.fetchers[leader]
+	if r == nil {
+		r = &fetcher{s: s, broker: leader, more: make(chan struct{}, 1)}
+		s.fetchers[leader] = r
+		s.working.Go(r.run)
+	}
+	signal(r.more)
+}
+
+// learn takes in who leads partitions.
+func (s *source) learn(topics []description) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changes++
+	for i := range topics {
+		s.ids[topics[i].name] = topics[i].id
+		for n, leader := range topics[i].leaders {
+			s.leaders[place{topics[i].name, int32(n)}] = leader
+		}
+	}
+	for at := range s.parts {
+		s.call(at)
 	}
 }
 
-// complain logs what the client will get over by itself.
-func (s *source) complain(ctx context.Context, at place, err error) {
-	var reset *kgo.ErrDataLoss
-	switch {
-	case ctx.Err() != nil, errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed):
-	case errors.As(err, &reset), errors.Is(err, kerr.OffsetOutOfRange):
-		s.b.cfg.Log.LogAttrs(ctx, slog.LevelError, "records were removed before they were read; going on with those that are left",
-			slog.String("partition", at.String()), slog.String("error", err.Error()))
-	default:
-		s.b.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "reading from a partition failed and will be tried again",
-			slog.String("partition", at.String()), slog.String("error", fmt.Sprint(explain(err))))
+// stray forgets who leads a partition, and looks for it.
+func (s *source) stray(at place) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaders[at] = -1
+	signal(s.astray)
+}
+
+// seek finds leaders whenever one is missing.
+func (s *source) seek() {
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-s.astray:
+		}
+		ctx, cancel := context.WithTimeout(s.ctx, askTimeout)
+		topics, err := describe(ctx, s.cl, s.topics...)
+		cancel()
+		if err != nil {
+			signal(s.astray)
+		} else {
+			s.learn(topics)
+		}
+		if !pause(s.ctx, 250*time.Millisecond) {
+			return
+		}
+	}
+}
+
+// restart goes on with a partition whose next record is no longer there: retention was faster than we.
+func (s *source) restart(p *partition, why error) {
+	p.lose()
+	s.complain(p.place, slog.LevelError, "records were removed before they were read; going on with those that are left", why)
+	s.working.Go(func() {
+		if first, err := s.b.start(s.ctx, broker.Start{}, p.place); err == nil {
+			p.find(first)
+			s.stir(p.place)
+		}
+	})
+}
+
+// fail looks for another leader after a failure, and logs what will not pass by itself.
+func (s *source) fail(at place, err error) {
+	if !kerr.IsRetriable(err) {
+		s.complain(at, slog.LevelWarn, "reading from a partition failed and will be tried again", explain(err))
+	}
+	s.stray(at)
+}
+
+func (s *source) complain(at place, level slog.Level, msg string, err error) {
+	if s.ctx.Err() == nil {
+		s.b.cfg.Log.LogAttrs(s.ctx, level, msg, slog.String("partition", at.String()), slog.String("error", err.Error())) //nolint:sloglint // Callers' messages are constant.
 	}
 }

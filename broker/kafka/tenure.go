@@ -83,7 +83,7 @@ func (t *tenure) offer() bool {
 	t.source.begin(p)
 	t.each(p.ctx, p)
 	ended := p.close(errGivenBack)
-	t.source.end(t.place)
+	t.source.end(p)
 	return !ended
 }
 

@@ -14,6 +14,8 @@ import (
 const (
 	// maxFetch is how many messages one fetch asks for, so that one partition's messages are not all taken in at a stroke.
 	maxFetch = 512
+	// slabSize is how many messages are allocated together. A message that is kept for long keeps its neighbours in memory.
+	slabSize = 16
 	// maxUnsettled bounds what has finished and could not be settled yet.
 	maxUnsettled = 1 << 16
 	// grace is how long a handler may take to return after its context was cancelled, and the last settlement after that.
@@ -135,13 +137,21 @@ func (c *Consumer) fetchAll(ctx context.Context, p *partition) error {
 
 // accept routes deliveries and takes those that are for us into their lanes. Fresh is room for them.
 func (c *Consumer) accept(p *partition, deliveries []broker.Delivery, fresh []*message) []*message {
+	var slab []message
 	for i := range deliveries {
 		d := &deliveries[i]
-		if r := c.cfg.Route(d); r != nil {
-			fresh = append(fresh, &message{delivery: *d, reaction: r, part: p, size: d.Size()})
-		} else {
+		r := c.cfg.Route(d)
+		if r == nil {
 			fresh = append(fresh, nil)
+			continue
 		}
+		if len(slab) == 0 {
+			slab = make([]message, min(len(deliveries)-i, slabSize))
+		}
+		m := &slab[0]
+		slab = slab[1:]
+		m.delivery, m.reaction, m.part, m.size = *d, r, p, d.Size()
+		fresh = append(fresh, m)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
