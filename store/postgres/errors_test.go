@@ -29,23 +29,18 @@ func TestErrorsDoNotRepeatThePassword(t *testing.T) {
 		"postgres://user:secret@[::1",
 		"secret",
 	} {
-		for what, open := range map[string]func() error{
-			"Open": func() error {
-				_, err := postgres.Open(t.Context(), url, postgres.Config{})
-				return err
-			},
-			"Direct": func() error {
-				_, err := postgres.Open(t.Context(), testenv.Postgres(t), postgres.Config{Direct: url, Schema: "never"})
-				return err
+		for what, open := range map[string]func() (*postgres.Store, error){
+			"Open": func() (*postgres.Store, error) { return postgres.Open(t.Context(), url, postgres.Config{}) },
+			"Direct": func() (*postgres.Store, error) {
+				return postgres.Open(t.Context(), testenv.Postgres(t), postgres.Config{Direct: url, Schema: "never"})
 			},
 		} {
-			err := open()
+			s, err := open()
 			if err == nil {
-				if what == "Direct" {
-					continue // It is used later.
+				if err = s.Close(); err != nil || what == "Open" {
+					t.Errorf("%s(%q) succeeded, and Close returned %v", what, url, err)
 				}
-				t.Errorf("%s(%q) succeeded", what, url)
-				continue
+				continue // Direct is used later.
 			}
 			text := err.Error()
 			if strings.Contains(strings.TrimPrefix(text, "postgres: open: "), "secret") || strings.Contains(text, "ret@") || strings.Contains(text, `"sec`) {
@@ -84,8 +79,8 @@ func TestNotMigrated(t *testing.T) {
 			t.Errorf("Append returned %v, want store.ErrNotMigrated", err)
 		}
 		err = s.InTx(t.Context(), func(ctx context.Context, tx store.Native) error {
-			_, _, err := tx.StoreTx().Claim(ctx, "space", "id")
-			return err
+			_, _, failed := tx.StoreTx().Claim(ctx, "space", "id")
+			return failed
 		})
 		if !errors.Is(err, store.ErrNotMigrated) {
 			t.Errorf("Claim returned %v, want store.ErrNotMigrated", err)

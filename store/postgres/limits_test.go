@@ -35,7 +35,8 @@ func TestTheOutboxIsFullOfRows(t *testing.T) {
 			t.Fatalf("after %d rows InTx returned %v, want store.ErrOutboxFull", n, err)
 		}
 		letter := store.Row{State: store.Dead, Queue: "q"}
-		if err := s.InTx(t.Context(), func(ctx context.Context, tx store.Native) error { return tx.StoreTx().Append(ctx, letter) }); err != nil {
+		err = s.InTx(t.Context(), func(ctx context.Context, tx store.Native) error { return tx.StoreTx().Append(ctx, letter) })
+		if err != nil {
 			t.Errorf("a dead letter was refused because the outbox is full: %v", err)
 		}
 		tx, err := s.Pool().Begin(t.Context())
