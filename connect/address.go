@@ -107,7 +107,7 @@ func (a *address) parseLogin(login string) error {
 }
 
 // defaultPorts are what is added to a host that has no port.
-var defaultPorts = map[string]string{"nats": "4222", "tls": "4222", "kafka": "9092", "kafka+tls": "9092", "redis": "6379", "rediss": "6379"}
+var defaultPorts = map[string]string{"nats": "4222", "tls": "4222", "kafka": "9092", "kafka+tls": "9092", "redis": "6379", "rediss": "6379", "postgres": "5432", "postgresql": "5432"}
 
 func (a *address) parseHosts(list string) error {
 	port := defaultPorts[a.scheme]
@@ -170,7 +170,7 @@ func (a *address) hide(err error) error {
 // secrets are the forms that the password may have in a text. On its own a user is a token.
 func (a *address) secrets() []string {
 	secret := a.password
-	if secret == "" {
+	if secret == "" && !strings.HasPrefix(a.scheme, "postgres") { // There a user on its own is a name.
 		secret = a.user
 	}
 	return append([]string{secret, url.QueryEscape(secret), url.PathEscape(secret), url.UserPassword("", secret).String()[1:]}, a.options.secrets...)

@@ -52,6 +52,16 @@
 //	    connections              how many connections read at the same time
 //	    retention                how long the inbox remembers a message
 //	    poll                     how often to look for what another process has committed
+//	postgres://[USER:PASSWORD@]HOST[:5432],…/DATABASE   a PostgreSQL database; postgresql:// is the same
+//	    schema                   where tidings' tables are
+//	    direct                   the URL, percent-encoded, by which relays reach the server past a pooler of transactions
+//	    retention                how long the inbox remembers a message
+//	    max_bytes, max_rows, max_age
+//	                             how large a row may be, and how many rows, or how old ones, the outbox may hold
+//	    poll, lease              how long an idle relay waits, and how long lanes stay with one that is not heard of
+//	    sslmode, sslrootcert, sslcert, sslkey, connect_timeout, application_name, target_session_attrs, default_query_exec_mode,
+//	    pool_max_conns, pool_min_conns, pool_max_conn_lifetime, pool_max_conn_idle_time
+//	                             as for psql and pgx
 //	embedded:DIR                                        the SQLite database in the folder of an embedded broker
 //	    busy_timeout, connections, retention, poll
 //	                             as above

@@ -114,6 +114,21 @@ func TestOpenRealServers(t *testing.T) {
 	}
 }
 
+func TestOpenPostgreSQL(t *testing.T) {
+	t.Parallel()
+	schema := fmt.Sprintf("connect_%d", time.Now().UnixNano())
+	url := testenv.Postgres(t) + "&schema=" + schema + "&retention=7d&max_rows=1000&max_age=1h&max_bytes=100000&poll=100ms&lease=5s&pool_max_conns=5"
+	c := open(t, connect.Config{Broker: "memory:", Store: url, SQL: true})
+	use(t, c)
+	if _, err := c.DB.ExecContext(t.Context(), "DROP SCHEMA "+schema+" CASCADE"); err != nil {
+		t.Error(err)
+	}
+	native := open(t, connect.Config{Store: url})
+	if native.DB != nil {
+		t.Error("pgx's own store has a database/sql door")
+	}
+}
+
 // A tool looks into the folder of a running service, where a second service is refused.
 func TestAttach(t *testing.T) {
 	t.Parallel()
@@ -185,6 +200,9 @@ func TestWrongURLsAreRefused(t *testing.T) {
 		{"embedded:", "", "names no folder"},
 		{"embedded:x?replicas=3", "", `unknown option "replicas"`},
 		{"memory:shop", "", `path "shop"`},
+		{"memory:", "postgres://me@localhost", "names no database"},
+		{"memory:", "postgres://me:secret@localhost/x?sslmod=require", `unknown option "sslmod": known are application_name`},
+		{"memory:", "postgres://me:secret@127.0.0.1:1/x?sslmode=disable", "postgres: open"},
 		{"memory:", "sqlite:", "names no file"},
 		{"memory:", "sqlite://shop.db", "sqlite:///data/shop.db"},
 		{"memory:", "sqlite:%zz", "write %25"},

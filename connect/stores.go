@@ -16,6 +16,8 @@ import (
 func stores() []scheme {
 	return []scheme{
 		{"sqlite", (*opener).openSQLite},
+		{"postgres", (*opener).openPostgres},
+		{"postgresql", (*opener).openPostgres},
 		{"embedded", (*opener).openEmbeddedStore},
 		{"memory", (*opener).openMemoryStore},
 	}
