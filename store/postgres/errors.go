@@ -19,6 +19,7 @@ const (
 	codeSerialization   = "40001"
 	codeDeadlock        = "40P01"
 	codeUniqueViolation = "23505"
+	codeCheckViolation  = "23514"
 	codeNoTable         = "42P01"
 	codeNoColumn        = "42703"
 	codeNoSchema        = "3F000"
@@ -72,7 +73,14 @@ func isRetryable(err error) bool {
 	if hasCode(err, codeSerialization, codeDeadlock) {
 		return true
 	}
-	// Somebody else's row became dead between two statements of Move.
 	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && e.Code == codeUniqueViolation && e.ConstraintName == "letters_dead_once"
+	switch {
+	case !ok:
+		return false
+	case e.Code == codeUniqueViolation: // Somebody else's row became dead between two statements of Move.
+		return e.ConstraintName == "letters_dead_once"
+	case e.Code == codeCheckViolation: // A day got its partition while a claim of that day was on its way to the default one.
+		return e.TableName == "inbox_default"
+	}
+	return false
 }
