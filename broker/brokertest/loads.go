@@ -22,22 +22,23 @@ func loadScenarios() []scenario {
 }
 
 // engine reads topics with the engine that services read with, until the scenario ends.
-func (k *kit) engine(b broker.Broker, cfg consume.Config, topics ...string) *call {
+func (k *kit) engine(b broker.Broker, cfg consume.Config, topics ...string) {
 	k.Helper()
 	cfg.Group = k.unique("engine")
 	cfg.Unordered = k.unordered
 	cfg.Log = slog.New(slog.DiscardHandler)
 	ctx, cancel := context.WithCancel(k.Context())
-	return k.start(cancel, func() error {
+	k.start(cancel, func() error {
 		return consume.New(cfg).Run(ctx, func(ctx context.Context, each func(context.Context, broker.Partition)) error {
 			return b.Consume(ctx, broker.Reader{Group: cfg.Group, Topics: topics}, each)
 		})
 	})
 }
 
-// publishAll publishes numbered records of keys, perCall at a time, a few calls ahead of their answers, and returns when all are stored.
-func (k *kit) publishAll(b broker.Broker, oracle *Oracle, topic string, perCall, count int, key func(i int) string) {
+// publishAll publishes numbered records of keys, some hundred at a time, a few calls ahead of their answers, and returns when all are stored.
+func (k *kit) publishAll(b broker.Broker, oracle *Oracle, topic string, count int, key func(i int) string) {
 	k.Helper()
+	const perCall = 500
 	ahead := make(chan struct{}, 8)
 	var open sync.WaitGroup
 	for from := 0; from < count; from += perCall {
@@ -81,8 +82,8 @@ func manyKeys(k *kit) {
 	handle := handler(&oracle)
 	k.engine(b, consume.Config{Route: func(*broker.Delivery) *consume.Reaction { return handle }}, topic)
 	began := time.Now()
-	k.publishAll(b, &oracle, topic, 1000, keys, func(i int) string { return "key" + strconv.Itoa(i) })
-	k.publishAll(b, &oracle, topic, 1000, keys/10, func(i int) string { return "key" + strconv.Itoa(10*i) })
+	k.publishAll(b, &oracle, topic, keys, func(i int) string { return "key" + strconv.Itoa(i) })
+	k.publishAll(b, &oracle, topic, keys/10, func(i int) string { return "key" + strconv.Itoa(10*i) })
 	v := k.judgeAll(&oracle)
 	k.Logf("%d records of %d keys in %s", v.Handled, v.Keys, time.Since(began).Round(time.Millisecond))
 }
@@ -118,7 +119,7 @@ func poison(k *kit) {
 			return nil
 		},
 	}, topic)
-	k.publishAll(b, &oracle, topic, 100, records, func(i int) string { return fmt.Sprint("key", i%keys) })
+	k.publishAll(b, &oracle, topic, records, func(i int) string { return fmt.Sprint("key", i%keys) })
 	k.judgeAll(&oracle)
 	mu.Lock()
 	defer mu.Unlock()

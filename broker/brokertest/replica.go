@@ -259,7 +259,7 @@ func (b standing) Consume(ctx context.Context, reader broker.Reader, each func(c
 			defer close(noticing)
 			if b.r.isFrozen() {
 				b.r.wait()
-				<-b.r.s.k.after(awakening)
+				<-time.After(awakening)
 			}
 			notice(context.Cause(owned))
 		})

@@ -24,7 +24,7 @@ type server struct {
 	tb      testing.TB
 	home    string // with the jars
 	dir     string
-	address string // "host:port" without encryption and users
+	address string   // "host:port" without encryption and users
 	ports   []string // of other listeners
 	cmd     *exec.Cmd
 	leash   *os.File // the process dies when it is closed, also by the death of the test
