@@ -57,7 +57,9 @@ func TestBrokenServicesAreFound(t *testing.T) {
 // lastWriterWins takes every settlement for the group's position, whoever makes it, as Kafka does with a commit that is not checked. Its lag tells.
 func lastWriterWins() func(sound) sound {
 	var position sync.Map // of a sequence; the scenario has one partition
-	return func(s sound) sound { return careless{partitions{s, func(p broker.Partition) broker.Partition { return unchecked{p, &position} }}, &position} }
+	return func(s sound) sound {
+		return careless{partitions{s, func(p broker.Partition) broker.Partition { return unchecked{p, &position} }}, &position}
+	}
 }
 
 type unchecked struct {
