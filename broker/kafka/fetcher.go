@@ -90,18 +90,37 @@ func (r *fetcher) read(wanted map[place]ask, wait time.Duration) error {
 	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
 		return err
 	}
+	idle := hasNothing(resp)
 	for i := range resp.Topics {
 		t := &resp.Topics[i]
 		if t.Topic == "" { // newer brokers answer with the topic's ID
 			t.Topic = names[t.TopicID]
 		}
 		for j := range t.Partitions {
-			if a, ok := wanted[place{t.Topic, t.Partitions[j].Partition}]; ok {
-				r.pass(a, &t.Partitions[j])
+			a, ok := wanted[place{t.Topic, t.Partitions[j].Partition}]
+			if !ok {
+				continue
+			}
+			r.pass(a, &t.Partitions[j])
+			if idle {
+				a.p.skip(a.from, t.Partitions[j].LastStableOffset)
 			}
 		}
 	}
 	return nil
+}
+
+// hasNothing reports whether an answer has no records at all. Only then a partition without records has none: otherwise the others may have
+// left no room for them.
+func hasNothing(resp *kmsg.FetchResponse) bool {
+	for i := range resp.Topics {
+		for j := range resp.Topics[i].Partitions {
+			if p := &resp.Topics[i].Partitions[j]; len(p.RecordBatches) > 0 || p.ErrorCode != 0 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // request makes a request, and returns the topics' names by their IDs.

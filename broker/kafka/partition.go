@@ -193,6 +193,16 @@ func (p *partition) wants() (ask, bool) {
 	return ask{p, p.next, p.epoch}, !p.full && !p.lost && !done && p.ctx.Err() == nil
 }
 
+// skip ends a reader to the end when there is nothing between where it is and its end: what was there was compacted away.
+func (p *partition) skip(from, to int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.next == from && p.until >= 0 && to >= p.until {
+		p.next = p.until
+		signal(p.wake)
+	}
+}
+
 // put takes in what was read from an offset on.
 func (p *partition) put(from int64, read *kmsg.FetchResponseTopicPartition) {
 	aborted := newAbortions(read.AbortedTransactions)
