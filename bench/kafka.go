@@ -44,12 +44,14 @@ func kafkaComparisons(url string, server process) []comparison {
 	k := newKafka(url)
 	return []comparison{
 		{title: "Kafka, publish", n: 100_000, server: server, measures: []measure{
-			{"raw franz-go", k.publishing(k.rawPublish)},
+			{"raw franz-go, with the same headers", k.publishing(k.rawPublish(cloudEvent))},
+			{"raw franz-go, key and JSON only", k.publishing(k.rawPublish(rawRecord))},
 			{"tidings, 500 per call", k.publishing(k.publishMany)},
 			{"Watermill, 64 goroutines", k.publishing(k.watermillPublish)},
 		}},
 		{title: "Kafka, publish one by one, 64 goroutines", n: 30_000, server: server, measures: []measure{
-			{"raw franz-go", k.publishing(k.rawPublishSync)},
+			{"raw franz-go, with the same headers", k.publishing(k.rawPublishSync(cloudEvent))},
+			{"raw franz-go, key and JSON only", k.publishing(k.rawPublishSync(rawRecord))},
 			{"tidings", k.publishing(k.publishSingly)},
 		}},
 		{title: "Kafka, consume", n: 100_000, server: server, prepare: k.fill, measures: []measure{
@@ -71,7 +73,7 @@ func kafkaComparisons(url string, server process) []comparison {
 }
 
 // publishing gives a measure a new topic.
-func (k *kafkaServer) publishing(run func(ctx context.Context, t *trial, topic string) error) func(context.Context, *trial) error {
+func (k *kafkaServer) publishing(run topicTrial) func(context.Context, *trial) error {
 	return func(ctx context.Context, t *trial) (err error) {
 		topic, remove, err := k.topic(ctx)
 		if err != nil {
@@ -145,14 +147,7 @@ func (k *kafkaServer) publishMany(ctx context.Context, t *trial, topic string) e
 
 func (k *kafkaServer) publishSingly(ctx context.Context, t *trial, topic string) error {
 	return k.publish(ctx, t, topic, func(s *service) error {
-		return together(oneByOne, func(p int) error {
-			for i := p; i < t.n; i += oneByOne {
-				if err := s.event.Publish(ctx, s.app.Direct(), newCart(i)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		return eachCart(oneByOne, t.n, func(c cart) error { return s.event.Publish(ctx, s.app.Direct(), c) })
 	})
 }
 

@@ -5,10 +5,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"hash/maphash"
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -17,10 +19,30 @@ func (k *kafkaServer) raw(options ...kgo.Opt) (*kgo.Client, error) {
 	return kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(k.seeds...)}, options...)...)
 }
 
-// rawRecord is a message as one without a framework would be: a key, and JSON.
+// rawRecord is a message as one without a framework may be: a key, and JSON.
 func rawRecord(topic string, c cart) (*kgo.Record, error) {
 	data, err := json.Marshal(c)
 	return &kgo.Record{Topic: topic, Key: []byte(c.ID), Value: data}, err
+}
+
+// cloudEvent is what others who read CloudEvents expect: the headers that tidings writes, by hand.
+func cloudEvent(topic string, c cart) (*kgo.Record, error) {
+	r, err := rawRecord(topic, c)
+	if err != nil {
+		return nil, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, err
+	}
+	text := id.String()
+	header := func(name, value string) kgo.RecordHeader { return kgo.RecordHeader{Key: name, Value: []byte(value)} }
+	r.Headers = []kgo.RecordHeader{
+		header("ce_specversion", "1.0"), header("ce_id", text), header("ce_source", "/bench"), header("ce_type", "bench.CartCheckedOut.v1"),
+		header("ce_subject", c.ID), header("ce_partitionkey", c.ID), header("ce_correlationid", text),
+		header("ce_time", time.Now().UTC().Format(time.RFC3339Nano)), header("content-type", "application/json"),
+	}
+	return r, nil
 }
 
 // rawPublishing has one message in the topic, so that the client knows its way, when counting starts.
@@ -42,8 +64,14 @@ func (k *kafkaServer) rawPublishing(ctx context.Context, t *trial, topic string,
 	return publish(cl)
 }
 
-func (k *kafkaServer) rawPublish(ctx context.Context, t *trial, topic string) error {
-	return k.rawPublishing(ctx, t, topic, func(cl *kgo.Client) error {
+type (
+	makeRecord = func(topic string, c cart) (*kgo.Record, error)
+	topicTrial = func(ctx context.Context, t *trial, topic string) error
+)
+
+// rawPublish waits for nothing but room in the client's buffer.
+func (k *kafkaServer) rawPublish(record makeRecord) topicTrial {
+	return func(ctx context.Context, t *trial, topic string) error {
 		var failed error
 		var once sync.Once
 		note := func(_ *kgo.Record, err error) {
@@ -51,40 +79,33 @@ func (k *kafkaServer) rawPublish(ctx context.Context, t *trial, topic string) er
 				once.Do(func() { failed = err })
 			}
 		}
-		if err := together(publishers, func(p int) error {
-			for i := p; i < t.n; i += publishers {
-				r, err := rawRecord(topic, newCart(i))
-				if err != nil {
-					return err
+		err := k.rawPublishing(ctx, t, topic, func(cl *kgo.Client) error {
+			err := eachCart(publishers, t.n, func(c cart) error {
+				r, err := record(topic, c)
+				if err == nil {
+					cl.Produce(ctx, r, note)
 				}
-				cl.Produce(ctx, r, note)
-			}
-			return nil
-		}); err != nil {
-			return err
-		}
-		if err := cl.Flush(ctx); err != nil {
-			return err
-		}
-		return failed
-	})
+				return err
+			})
+			return errors.Join(err, cl.Flush(ctx))
+		})
+		return errors.Join(err, failed)
+	}
 }
 
-func (k *kafkaServer) rawPublishSync(ctx context.Context, t *trial, topic string) error {
-	return k.rawPublishing(ctx, t, topic, func(cl *kgo.Client) error {
-		return together(oneByOne, func(p int) error {
-			for i := p; i < t.n; i += oneByOne {
-				r, err := rawRecord(topic, newCart(i))
+// rawPublishSync waits for each message.
+func (k *kafkaServer) rawPublishSync(record makeRecord) topicTrial {
+	return func(ctx context.Context, t *trial, topic string) error {
+		return k.rawPublishing(ctx, t, topic, func(cl *kgo.Client) error {
+			return eachCart(oneByOne, t.n, func(c cart) error {
+				r, err := record(topic, c)
 				if err != nil {
 					return err
 				}
-				if err := cl.ProduceSync(ctx, r).FirstErr(); err != nil {
-					return err
-				}
-			}
-			return nil
+				return cl.ProduceSync(ctx, r).FirstErr()
+			})
 		})
-	})
+	}
 }
 
 // rawGroup polls as a new member of a new group, until all is closed or ctx ends. What has been handled is marked, and committed every now and then.

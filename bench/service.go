@@ -12,9 +12,10 @@ import (
 	"github.com/tidings-go/tidings/broker"
 )
 
-// publishers is how many goroutines publish at once, and manyPerCall how many messages each usually hands over in one call.
+// publishers is how many goroutines publish at once, and manyPerCall how many messages each usually hands over in one call. Together they
+// are nearly as many as franz-go and nats.go have on their way when nobody waits for single messages.
 const (
-	publishers  = 8
+	publishers  = 16
 	manyPerCall = 500
 )
 
@@ -83,6 +84,18 @@ func together(goroutines int, do func(i int) error) error {
 	}
 	working.Wait()
 	return errors.Join(errs...)
+}
+
+// eachCart calls do for n carts, in several goroutines.
+func eachCart(goroutines, n int, do func(c cart) error) error {
+	return together(goroutines, func(g int) error {
+		for i := g; i < n; i += goroutines {
+			if err := do(newCart(i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // endToEnd publishes and consumes at the same time.

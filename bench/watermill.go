@@ -16,7 +16,7 @@ import (
 const watermillShare = 5
 
 // watermillPublish has Watermill's own settings, which wait for one replica only. Its publisher waits for each message, so it needs many goroutines.
-func (k *kafkaServer) watermillPublish(ctx context.Context, t *trial, topic string) error {
+func (k *kafkaServer) watermillPublish(_ context.Context, t *trial, topic string) error {
 	t.n /= watermillShare
 	marshaler := kafka.NewWithPartitioningMarshaler(func(_ string, m *message.Message) (string, error) { return m.Metadata.Get("key"), nil })
 	p, err := kafka.NewPublisher(kafka.PublisherConfig{Brokers: k.seeds, Marshaler: marshaler}, nil)
@@ -24,8 +24,7 @@ func (k *kafkaServer) watermillPublish(ctx context.Context, t *trial, topic stri
 		return err
 	}
 	defer p.Close() //nolint:errcheck // everything was acknowledged
-	publish := func(i int) error {
-		c := newCart(i)
+	publish := func(c cart) error {
 		data, err := json.Marshal(c)
 		if err != nil {
 			return err
@@ -34,18 +33,11 @@ func (k *kafkaServer) watermillPublish(ctx context.Context, t *trial, topic stri
 		m.Metadata.Set("key", c.ID)
 		return p.Publish(topic, m)
 	}
-	if err := publish(0); err != nil {
+	if err := publish(newCart(0)); err != nil {
 		return err
 	}
 	t.start()
-	return together(oneByOne, func(g int) error {
-		for i := g; i < t.n; i += oneByOne {
-			if err := publish(i); err != nil {
-				return err
-			}
-		}
-		return ctx.Err()
-	})
+	return eachCart(oneByOne, t.n, publish)
 }
 
 func (k *kafkaServer) watermillConsume(ctx context.Context, t *trial) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -49,8 +50,8 @@ func wireSize(r *broker.Record) int {
 
 // buffers are what batches are encoded in.
 type buffers struct {
-	record, records []byte
-	squeezed        bytes.Buffer
+	records  []byte
+	squeezed bytes.Buffer
 }
 
 // encoder makes batches. It is safe for concurrent use.
@@ -59,8 +60,8 @@ type encoder struct {
 	pool       sync.Pool
 }
 
-// encode returns a batch of the entries, without its producer, epoch and sequence, appended to wire.
-func (c *encoder) encode(wire []byte, entries []entry) []byte {
+// encode returns a batch of the entries, without its producer, epoch and sequence.
+func (c *encoder) encode(entries []entry) []byte {
 	b, ok := c.pool.Get().(*buffers)
 	if !ok {
 		b = new(buffers)
@@ -70,9 +71,7 @@ func (c *encoder) encode(wire []byte, entries []entry) []byte {
 	raw := b.records[:0]
 	for i := range entries {
 		latest = max(latest, entries[i].call.at)
-		b.record = appendRecord(b.record[:0], entries[i].record, entries[i].call.at-first, int64(i))
-		raw = binary.AppendVarint(raw, int64(len(b.record)))
-		raw = append(raw, b.record...)
+		raw = appendRecord(raw, entries[i].record, entries[i].call.at-first, int64(i))
 	}
 
 	var codec kgo.CompressionCodecType
@@ -84,6 +83,7 @@ func (c *encoder) encode(wire []byte, entries []entry) []byte {
 			body, codec = squeezed, used
 		}
 	}
+	wire := make([]byte, 0, headSize+len(body))
 	wire = appendHead(wire, len(entries), first, latest)
 	wire[attributesAt+1] = byte(codec)
 	wire = append(wire, body...)
@@ -113,8 +113,18 @@ func sign(wire []byte, producer int64, epoch int16, sequence int32) {
 	binary.BigEndian.PutUint32(wire[crcAt:], crc32.Checksum(wire[attributesAt:], castagnoli))
 }
 
-// appendRecord appends a record without its length. A record without a key or a value has null there, not something empty.
+// appendRecord appends a record and, before it, its length. Nearly all lengths take two bytes, so that room is left for them.
 func appendRecord(b []byte, r *broker.Record, age, index int64) []byte {
+	const usual = 2
+	start := len(b)
+	b = appendContent(append(b, make([]byte, usual)...), r, age, index)
+	var length [binary.MaxVarintLen64]byte
+	n := binary.PutVarint(length[:], int64(len(b)-start-usual))
+	return slices.Replace(b, start, start+usual, length[:n]...)
+}
+
+// appendContent appends a record without its length. A record without a key or a value has null there, not something empty.
+func appendContent(b []byte, r *broker.Record, age, index int64) []byte {
 	b = append(b, 0) // attributes
 	b = binary.AppendVarint(b, age)
 	b = binary.AppendVarint(b, index)

@@ -28,7 +28,7 @@ func wireBatch(tb testing.TB, codec kgo.CompressionCodec, n int) []byte {
 			Headers: []broker.Header{{Name: "ce-id", Value: fmt.Sprint("id", i)}, {Name: "x", Value: "y"}},
 		}, call: &call{at: 1_700_000_000_000}}
 	}
-	wire := e.encode(nil, entries)
+	wire := e.encode(entries)
 	sign(wire, 7, 0, 0)
 	return wire
 }

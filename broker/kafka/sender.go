@@ -17,6 +17,8 @@ const (
 	pipeline = 2
 	// maxRequest is about how large one request gets.
 	maxRequest = 8 << 20
+	// large batches have so many records that encoding them is worth a goroutine.
+	large = 64
 )
 
 var errNoAnswer = errors.New("the broker's answer has nothing about the batch")
@@ -93,13 +95,19 @@ func (s *sender) take(batches []*batch) []*batch {
 	return batches
 }
 
-// encode makes the bytes of new batches.
+// encode makes the bytes of new batches, of large ones beside each other.
 func (p *producer) encode(batches []*batch) {
-	for _, b := range batches {
-		if b.wire == nil {
-			b.wire = p.code.encode(nil, b.entries)
+	var encoding sync.WaitGroup
+	for i, b := range batches {
+		switch {
+		case b.wire != nil:
+		case i < len(batches)-1 && len(b.entries) >= large:
+			encoding.Go(func() { b.wire = p.code.encode(b.entries) })
+		default:
+			b.wire = p.code.encode(b.entries)
 		}
 	}
+	encoding.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, b := range batches {
