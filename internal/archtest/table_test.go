@@ -51,7 +51,7 @@ broker/brokertest       <- broker internal/consume internal/testenv go.uber.org/
 store/storetest         <- store broker internal/consume internal/testenv go.uber.org/goleak pgregory.net/rapid
 internal/testenv        <-
 internal/archtest       <-
-internal/chaos          <-   tests: tidings broker broker/nats
+internal/chaos          <-   tests: tidings broker broker/nats broker/kafka
 `
 
 // kits are what the test files of every package may import.

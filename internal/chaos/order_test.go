@@ -1,3 +1,5 @@
+//go:build unix
+
 package chaos_test
 
 import (
@@ -24,37 +26,42 @@ const (
 	rounds = 150
 )
 
-// Processes of one service join, leave and are killed while messages flow; the first handlings of each key are in order all the same.
+// Processes of one service join, leave, are killed and are stopped beyond their session while messages flow; the first handlings of each key are in
+// order all the same.
 func TestReplicasKeepOrderPerKey(t *testing.T) {
 	t.Parallel()
-	verdict := playReplicas(t, "ordered")
-	if err := verdict.Err(); err != nil {
-		t.Error(err)
+	for name, url := range map[string]string{"NATS": testenv.NATS(t), "Kafka": testenv.Kafka(t)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			verdict := playReplicas(t, url, "ordered")
+			if err := verdict.Err(); err != nil {
+				t.Error(err)
+			}
+			t.Logf("%d handled, %d times again", verdict.Handled, verdict.Repeats)
+		})
 	}
-	t.Logf("%d handled, %d of them again", verdict.Handled, verdict.Repeats)
 }
 
 // The control: with lanes off the same play must be found out.
 func TestTheRefereeNoticesWhenLanesAreOff(t *testing.T) {
 	t.Parallel()
-	if verdict := playReplicas(t, "unordered"); len(verdict.Disordered) == 0 {
+	if verdict := playReplicas(t, testenv.NATS(t), "unordered"); len(verdict.Disordered) == 0 {
 		t.Error("lanes were off and the referee saw nothing wrong: it can't see anything")
 	}
 }
 
 // playReplicas publishes numbered messages while processes come and go, and waits until all are handled.
-func playReplicas(t *testing.T, mode string) brokertest.Verdict {
+func playReplicas(t *testing.T, url, mode string) brokertest.Verdict {
 	t.Helper()
-	url := testenv.NATS(t)
 	service := "chaos-" + mode + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	r := newReferee(t)
 	start := func() *exec.Cmd { return process(t, url, service, r.listener.Addr().String(), mode) }
 
-	b, err := open(t.Context(), url)
+	b, closeBroker, err := open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Close()
+	defer closeBroker()
 	app, event := build(b, service)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -64,15 +71,22 @@ func playReplicas(t *testing.T, mode string) brokertest.Verdict {
 	var publishing sync.WaitGroup
 	publishing.Go(func() { publish(t, app, event, &r.oracle) })
 	stays := start()
-	for _, end := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL, syscall.SIGTERM} {
+	for _, end := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		guest := start()
-		before := r.handled.Load()
-		testenv.Eventually(t, 30*time.Second, func() error { return r.progress(before + keys*rounds/10) })
+		r.awaitTenth(t)
 		_ = guest.Process.Signal(end)
 		_ = guest.Wait()
 	}
+	guest := start()
+	r.awaitTenth(t)
+	_ = guest.Process.Signal(syscall.SIGSTOP)
 	publishing.Wait()
-	testenv.Eventually(t, 60*time.Second, r.complete)
+	testenv.Eventually(t, 60*time.Second, r.complete) // so the other has taken over what the guest had
+	_ = guest.Process.Signal(syscall.SIGCONT)
+	_ = guest.Process.Signal(syscall.SIGTERM)
+	if err := guest.Wait(); err != nil {
+		t.Errorf("the replica that was stopped and went on: %v", err)
+	}
 	_ = stays.Process.Signal(syscall.SIGTERM)
 	if err := stays.Wait(); err != nil {
 		t.Errorf("the replica that stayed: %v", err)
@@ -153,11 +167,16 @@ func (r *referee) serve(conn net.Conn) {
 	}
 }
 
-func (r *referee) progress(want int64) error {
-	if got := r.handled.Load(); got < want {
-		return fmt.Errorf("%d handlings, waiting for %d", got, want)
-	}
-	return nil
+// awaitTenth waits until a tenth of all messages more is handled.
+func (r *referee) awaitTenth(t *testing.T) {
+	t.Helper()
+	want := r.handled.Load() + keys*rounds/10
+	testenv.Eventually(t, 30*time.Second, func() error {
+		if got := r.handled.Load(); got < want {
+			return fmt.Errorf("%d handlings, waiting for %d", got, want)
+		}
+		return nil
+	})
 }
 
 func (r *referee) complete() error {

@@ -1,3 +1,5 @@
+//go:build unix
+
 package chaos_test
 
 import (
@@ -9,12 +11,14 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/tidings-go/tidings"
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/broker/kafka"
 	"github.com/tidings-go/tidings/broker/nats"
 )
 
@@ -41,11 +45,11 @@ func TestMain(m *testing.M) {
 func replica(url, service, referee string, unordered bool) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	b, err := open(ctx, url)
+	b, closeBroker, err := open(ctx, url)
 	if err != nil {
 		return err
 	}
-	defer b.Close()
+	defer closeBroker()
 	calls := make(chan call)
 	for range 16 {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", referee)
@@ -84,8 +88,21 @@ func report(conn net.Conn, calls <-chan call) {
 	}
 }
 
-func open(ctx context.Context, url string) (*nats.Broker, error) {
-	return nats.Open(ctx, url, nats.Config{Partitions: 6, LeaseTTL: 2 * time.Second, Log: slog.New(slog.DiscardHandler)})
+// open opens the broker that a URL means, and returns what closes it.
+func open(ctx context.Context, url string) (broker.Broker, func() error, error) {
+	quiet := slog.New(slog.DiscardHandler)
+	if seeds, ok := strings.CutPrefix(url, "kafka://"); ok {
+		b, err := kafka.Open(ctx, strings.Split(seeds, ","), kafka.Config{Partitions: 6, SessionTimeout: 6 * time.Second, Log: quiet})
+		if err != nil {
+			return nil, nil, err
+		}
+		return b, b.Close, nil
+	}
+	b, err := nats.Open(ctx, url, nats.Config{Partitions: 6, LeaseTTL: 2 * time.Second, Log: quiet})
+	if err != nil {
+		return nil, nil, err
+	}
+	return b, b.Close, nil
 }
 
 // build is the app of all processes: the event and its topic.
