@@ -30,7 +30,7 @@ type chores struct {
 	wake chan struct{}
 
 	mu     sync.Mutex
-	queues map[string]int
+	queues map[string]int // as text
 }
 
 func newChores(k *link) *chores {
@@ -57,7 +57,7 @@ func (c *chores) mine() (queues []string, outbox bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for queue := range c.queues {
-		queues = append(queues, encodeText(queue))
+		queues = append(queues, queue)
 		outbox = outbox || queue == ""
 	}
 	slices.Sort(queues)

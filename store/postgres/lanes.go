@@ -240,7 +240,7 @@ func (m *member) begin(claimed map[int]int64) {
 
 func (m *member) newLane(number int, stop <-chan struct{}, lost context.CancelCauseFunc) *lane {
 	l := &lane{
-		r: m.link.letters, number: number, name: encodeText(m.register.queue), wire: encodeText(m.register.queue),
+		r: m.link.letters, number: number, name: m.register.queue, wire: m.register.queue,
 		stop: stop, done: m.done, fresh: m.fresh, lost: lost, wake: make(chan struct{}, 1), open: map[int64]int16{},
 	}
 	if m.register.queue == "" {

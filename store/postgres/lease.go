@@ -13,14 +13,14 @@ import (
 // that who comes late changes nothing.
 type register struct {
 	link  *link
-	queue string
+	queue string // as text
 	lanes int
 	owner pgtype.UUID
 	ttl   time.Duration
 }
 
 func newRegister(k *link, queue string, owner pgtype.UUID) *register {
-	r := &register{link: k, queue: queue, lanes: lanes, owner: owner, ttl: k.s.cfg.Lease}
+	r := &register{link: k, queue: encodeText(queue), lanes: lanes, owner: owner, ttl: k.s.cfg.Lease}
 	if queue != "" {
 		r.lanes = 1 // Few rows, and people wait for them: one is enough.
 	}

@@ -19,15 +19,17 @@ const (
 	lettersGather = 20 * time.Millisecond
 )
 
-// timing is what tests make shorter.
+// timing is what tests make shorter and smaller.
 type timing struct {
 	// sweep is how often lanes are compared with the whole table, as a check of the reader.
 	sweep time.Duration
 	// chores is how often who owns lane 0 of the outbox sees after its slots and the claims.
 	chores time.Duration
+	// rows is how many rows are read at once at most.
+	rows int
 }
 
-func defaultTiming() timing { return timing{sweep: time.Minute, chores: 10 * time.Second} }
+func defaultTiming() timing { return timing{sweep: time.Minute, chores: 10 * time.Second, rows: chunkRows} }
 
 // errPooled says that two sessions are one, or one is several.
 var errPooled = errors.New("the URL leads through a pooler of transactions, and lanes need sessions of their own: set Config.Direct to a URL that leads past it")
@@ -91,12 +93,8 @@ func (ls *links) leave(k *link) {
 
 func newLink(ctx context.Context, s *Store) (*link, error) {
 	k := &link{s: s, room: make(chan struct{}, 1)}
-	k.outbox = &reader{link: k, gather: outboxGather, lanes: map[string]*lane{}, feed: feed{
-		table: s.schema + ".outbox", lane: "lane", slot: "slot", mine: "lane = ANY($3::smallint[])",
-	}}
-	k.letters = &reader{link: k, gather: lettersGather, lanes: map[string]*lane{}, feed: feed{
-		table: s.schema + ".letters", lane: "queue", slot: "3::smallint", mine: "queue = ANY($3::text[]) AND state = 0 AND due IS NULL",
-	}}
+	k.outbox = &reader{link: k, gather: outboxGather, lanes: map[string]*lane{}, feed: outboxFeed(s)}
+	k.letters = &reader{link: k, gather: lettersGather, lanes: map[string]*lane{}, feed: lettersFeed(s)}
 	opening, cancel := context.WithTimeout(ctx, statementTime)
 	defer cancel()
 	if err := k.open(opening); err != nil {

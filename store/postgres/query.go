@@ -73,6 +73,15 @@ const (
 	armForward = 2
 )
 
+func outboxFeed(s *Store) feed {
+	return feed{table: s.schema + ".outbox", lane: "lane", slot: "slot", mine: "lane = ANY($3::smallint[])"}
+}
+
+// lettersFeed has a lane for each queue. Its slot stands behind those of the outbox.
+func lettersFeed(s *Store) feed {
+	return feed{table: s.schema + ".letters", lane: "queue", slot: "3::smallint", mine: "queue = ANY($3::text[]) AND state = 0 AND due IS NULL"}
+}
+
 func (f feed) sql(statement string) string {
 	statement = strings.ReplaceAll(statement, "{columns}", feedColumns)
 	return strings.NewReplacer("{table}", f.table, "{lane}", f.lane, "{slot}", f.slot, "{mine}", f.mine).Replace(statement)

@@ -230,8 +230,9 @@ func (r *reader) question(g group) *question {
 		q.statement = r.tail
 	}
 	if r.size > 0 {
-		q.limit = min(max(chunkBytes/r.size, 1), chunkRows)
+		q.limit = max(chunkBytes/r.size, 1)
 	}
+	q.limit = min(q.limit, r.link.s.timing.rows)
 	names := make([]string, len(g.lanes))
 	bases := make([]*snapshot, len(g.lanes))
 	for i, l := range g.lanes {
