@@ -95,10 +95,13 @@ type DescribedTopic struct {
 	// Publishers are modules, Readers are the groups of subscriptions.
 	Publishers []string `json:"publishers,omitempty"`
 	Readers    []string `json:"readers,omitempty"`
-	// Partitions and Retention ("168h0m0s") are left out where the broker's default holds.
-	Partitions int    `json:"partitions,omitempty"`
-	Retention  string `json:"retention,omitempty"`
-	External   bool   `json:"external,omitempty"`
+	// Partitions, Retention ("168h0m0s"), Replication and MaxBytes are left out where the broker's default holds.
+	Partitions  int    `json:"partitions,omitempty"`
+	Retention   string `json:"retention,omitempty"`
+	Replication int    `json:"replication,omitempty"`
+	MaxBytes    int64  `json:"max_bytes,omitempty"`
+	Compact     bool   `json:"compact,omitempty"`
+	External    bool   `json:"external,omitempty"`
 }
 
 // Describe describes the app. It needs neither broker nor store, and calls the Discover functions if Run has not done so yet; an error is theirs.
@@ -228,7 +231,10 @@ func describeRequests(modules []*Module) []DescribedRequest {
 func describeTopics(a *App, events []DescribedEvent) []DescribedTopic {
 	var topics []DescribedTopic
 	for _, t := range a.wantedTopics() {
-		d := DescribedTopic{Name: t.Name, Readers: unique(t.Groups), Partitions: t.Partitions, External: t.External}
+		d := DescribedTopic{
+			Name: t.Name, Readers: unique(t.Groups), Partitions: t.Partitions, Replication: t.Replication,
+			MaxBytes: t.MaxBytes, Compact: t.Compact, External: t.External,
+		}
 		if t.Retention > 0 {
 			d.Retention = t.Retention.String()
 		}

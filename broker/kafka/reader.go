@@ -36,9 +36,10 @@ func (a *admin) all(ctx context.Context) ([]broker.Topic, error) {
 
 // crowd is a group as its coordinator sees it.
 type crowd struct {
-	name     string
-	members  int
-	assigned kadm.TopicsSet
+	name      string
+	members   int
+	assigned  kadm.TopicsSet
+	committed kadm.OffsetResponses
 }
 
 // readers are the groups that have committed a position in topics, or have them assigned.
@@ -49,10 +50,7 @@ func (a *admin) readers(ctx context.Context, f *facts, topics []string) (map[str
 	}
 	readers := map[string][]broker.Readership{}
 	for _, c := range crowds {
-		committed, err := a.position(ctx, c.name)
-		if err != nil {
-			return nil, fmt.Errorf("ask for the position of group %s: %w", c.name, explain(err))
-		}
+		committed := c.committed
 		open := map[string]map[int32]kgo.Offset{}
 		found := map[string]*broker.Readership{}
 		for _, topic := range topics {
@@ -80,6 +78,9 @@ func (a *admin) crowds(ctx context.Context) ([]crowd, error) {
 	defer cancel()
 	for {
 		crowds, err := a.describeGroups(ctx)
+		if err == nil {
+			err = a.addPositions(ctx, crowds)
+		}
 		switch {
 		case err == nil:
 			return crowds, nil
@@ -116,7 +117,7 @@ func (a *admin) describeGroups(ctx context.Context) ([]crowd, error) {
 		case g.Err != nil:
 			return nil, g.Err
 		case g.State != "Dead":
-			crowds = append(crowds, crowd{g.Group, len(g.Members), g.AssignedPartitions()})
+			crowds = append(crowds, crowd{name: g.Group, members: len(g.Members), assigned: g.AssignedPartitions()})
 		}
 	}
 	if len(modern) > 0 {
@@ -126,12 +127,29 @@ func (a *admin) describeGroups(ctx context.Context) ([]crowd, error) {
 		}
 		for _, g := range balanced.Sorted() {
 			if g.Err == nil {
-				crowds = append(crowds, crowd{g.Group, len(g.Members), g.AssignedPartitions()})
+				crowds = append(crowds, crowd{name: g.Group, members: len(g.Members), assigned: g.AssignedPartitions()})
 			}
 		}
 	}
 	slices.SortFunc(crowds, func(x, y crowd) int { return strings.Compare(x.name, y.name) })
 	return crowds, nil
+}
+
+// addPositions asks for what all groups have committed.
+func (a *admin) addPositions(ctx context.Context, crowds []crowd) error {
+	names := make([]string, len(crowds))
+	for i := range crowds {
+		names[i] = crowds[i].name
+	}
+	fetched := a.cl.FetchManyOffsets(ctx, names...)
+	for i := range crowds {
+		answer := fetched[crowds[i].name]
+		if answer.Err != nil && !errors.Is(answer.Err, kerr.GroupIDNotFound) {
+			return answer.Err
+		}
+		crowds[i].committed = answer.Fetched
+	}
+	return nil
 }
 
 // unsettled is where the records begin that a group has not settled, by partition.

@@ -4,8 +4,9 @@
 //	tidings demo --broker nats://localhost        the same on a broker of yours
 //	tidings demo --bookings 5000 -o json          5,000 bookings as fast as it can, and a summary that was read back
 //	tidings status --data DIR                     what the demo that runs in a folder holds
+//	tidings topics plan --manifest FILE …         what a service's topics lack; see package cli for this and the other tools
 //
-// It exits with 0 when all is well, 1 when something failed or is wrong, and 2 when it was called wrongly.
+// It exits with 0 when all is well, 1 when something failed or is wrong, 2 when it was called wrongly, and 100 for a plan that is not empty.
 package main
 
 import (
@@ -17,6 +18,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tidings-go/tidings/cli"
 )
 
 // Exit codes.
@@ -51,8 +54,7 @@ func report(err error) int {
 		fmt.Fprintln(os.Stderr, "tidings:", err)
 		return exitUsage
 	default:
-		fmt.Fprintln(os.Stderr, "tidings:", err)
-		return exitFailure
+		return cli.Report(os.Stderr, "tidings", err)
 	}
 }
 
@@ -67,6 +69,7 @@ func root() *cobra.Command {
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.AddCommand(demo(), statusCommand(), outboxCommand(), deadlettersCommand(), migrateCommand(), relayCommand())
+	cmd.AddCommand(cli.Tools()...)
 	return cmd
 }
 

@@ -147,6 +147,8 @@ func TestWrongCallsExitWith2(t *testing.T) {
 		{"demo", "nonsense"},
 		{"nonsense"},
 		{"status"},
+		{"topics", "plan"},
+		{"doctor", "--nonsense"},
 	} {
 		if r := tidings(t, "", args...); r.code != exitUsage || r.status == "" {
 			t.Errorf("tidings %s: exit %d, %q", strings.Join(args, " "), r.code, r.status)

@@ -39,10 +39,11 @@ embedded                <- broker/nats store/sqlite broker store github.com/nats
 
 # What surrounds an app.
 connect                 <- broker broker/... store store/... embedded github.com/nats-io/nats.go
+cli                     <- tidings connect broker store internal/cloudevents github.com/spf13/cobra
 tidingstest             <- tidings broker broker/memory store store/memory
 
 # Programs.
-cmd/tidings             <- connect internal/admin internal/outbox embedded broker broker/nats store store/sqlite sse examples/tickets github.com/spf13/cobra   tests: github.com/nats-io/nats-server
+cmd/tidings             <- cli connect internal/admin internal/outbox embedded broker broker/nats store store/sqlite sse examples/tickets github.com/spf13/cobra   tests: github.com/nats-io/nats-server
 examples/tickets        <- tidings broker store forward lake sse github.com/google/uuid   tests: store/sqlite github.com/chromedp
 examples/hello          <- tidings embedded store/sqlite
 

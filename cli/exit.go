@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+	exitChanges = 100
+)
+
+// usageError is a call that makes no sense.
+type usageError struct{ error }
+
+// Unwrap is for errors.Is and errors.As.
+func (e usageError) Unwrap() error { return e.error }
+
+// Errors of commands that ran and have said already what they found.
+var (
+	errWrong   = errors.New("something is wrong")
+	errChanges = errors.New("there is something to change")
+)
+
+// Report says on w what went wrong, once, in the name of a program, and returns the exit code for it.
+func Report(w io.Writer, program string, err error) int {
+	_, usage := errors.AsType[usageError](err)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errChanges):
+		return exitChanges
+	case errors.Is(err, errWrong):
+		return exitFailure
+	}
+	_, _ = fmt.Fprintf(w, "%s: %v\n", program, err) // if nobody hears it, nobody is left to tell
+	if usage {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// noArgs refuses arguments: what looks like a command and is none.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(cmd, args); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// output is the flag that all commands have.
+type output struct{ format string }
+
+func (o *output) add(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&o.format, "output", "o", "text", "how to print: text or json")
+}
+
+func (o *output) check() error {
+	if o.format != "text" && o.format != "json" {
+		return usageError{fmt.Errorf("--output %q: want text or json", o.format)}
+	}
+	return nil
+}
+
+// print prints a document: as JSON, or as text does it.
+func (o *output) print(w io.Writer, document any, text func(w io.Writer) error) error {
+	if o.format == "json" {
+		return printJSON(w, document)
+	}
+	return text(w)
+}
+
+func printJSON(w io.Writer, document any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(document); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}
