@@ -168,7 +168,7 @@ func (m *Module) Forward(ctx context.Context, topic string, messages ...Message)
 	records := make([]broker.Record, len(messages))
 	for i := range messages {
 		r, err := encodeMessage(&messages[i], topic)
-		if err != nil {
+		if err = cmp.Or(messages[i].err, err); err != nil {
 			return err
 		}
 		records[i] = r
