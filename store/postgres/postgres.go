@@ -16,7 +16,7 @@
 // Events that a transaction publishes are kept in memory and written right before the commit, on the same trip to the server. So they cost no
 // round trip, and they come out in the order in which transactions that touched the same data were committed.
 //
-// The URL may lead through PgBouncer in transaction mode, if it has default_query_exec_mode=cache_describe (or exec) and [Config].Direct leads
+// The URL may lead through PgBouncer in transaction mode, if it has default_query_exec_mode=cache_describe (or exec, or simple_protocol) and [Config].Direct leads
 // past it. TLS is configured in the URL (sslmode, sslrootcert), as for psql.
 package postgres
 

@@ -158,12 +158,15 @@ func (p *txPart) deleteRows(ctx context.Context, ids []int64) (n int64, err erro
 	return n, err
 }
 
-// moveToLetters makes rows dead or held. They are held for a moment in any case, while those whose place they take are deleted.
+// moveToLetters makes rows dead or held. They are held for a moment in any case, while those whose place they take are deleted. Transactions that
+// want to make the same message dead wait for each other.
 func (p *txPart) moveToLetters(ctx context.Context, to store.State, ids []int64) (int64, error) {
 	const fromOutbox = `WITH gone AS (DELETE FROM {schema}.outbox WHERE id = ANY($1::bigint[]) RETURNING '' AS queue, *)
 		INSERT INTO {schema}.letters (id, queue, state, ` + rowColumns + `, identity)
 		SELECT id, queue, 2, ` + rowColumns + `, ` + identity + ` FROM gone`
 	const hold = `UPDATE {schema}.letters SET state = 2, due = NULL WHERE id = ANY($1::bigint[])`
+	const wait = `SELECT pg_advisory_xact_lock(n) FROM (SELECT DISTINCT ('x' || encode(substr(identity, 1, 8), 'hex'))::bit(64)::bigint AS n
+		FROM {schema}.letters WHERE id = ANY($1::bigint[]) AND identity IS NOT NULL ORDER BY n) identities`
 	const displace = `DELETE FROM {schema}.letters old USING {schema}.letters new
 		WHERE new.id = ANY($1::bigint[]) AND old.identity = new.identity AND old.id <> new.id
 			AND (old.state = 1 OR old.id = ANY($1::bigint[]) AND old.id < new.id)`
@@ -176,11 +179,12 @@ func (p *txPart) moveToLetters(ctx context.Context, to store.State, ids []int64)
 	if err != nil || to == store.Held {
 		return n, err
 	}
-	if _, err = p.on.exec(ctx, p.s.sql(displace), ids); err != nil {
-		return 0, err
+	for _, query := range []string{wait, displace, kill} {
+		if _, err = p.on.exec(ctx, p.s.sql(query), ids); err != nil {
+			return 0, err
+		}
 	}
-	_, err = p.on.exec(ctx, p.s.sql(kill), ids)
-	return n, err
+	return n, nil
 }
 
 // moveToReady gives rows that are dead, held or wait a place at the end of their queue, ordered by (due, id). The place is a new id, since readers go by id.

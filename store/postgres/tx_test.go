@@ -367,7 +367,7 @@ func TestRowsThatAreTooLarge(t *testing.T) {
 	}
 }
 
-// A row that becomes dead between the statements of another's Move costs that transaction a second run, not its life.
+// Many make rows with one identity dead at the same time.
 func TestDeadRowsThatMeet(t *testing.T) {
 	t.Parallel()
 	s := ready(t, postgres.Config{})
