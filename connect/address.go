@@ -107,7 +107,15 @@ func (a *address) parseLogin(login string) error {
 }
 
 // defaultPorts are what is added to a host that has no port.
-var defaultPorts = map[string]string{"nats": "4222", "tls": "4222", "kafka": "9092", "kafka+tls": "9092", "redis": "6379", "rediss": "6379", "postgres": "5432", "postgresql": "5432"}
+var defaultPorts = map[string]string{
+	"nats": "4222", "tls": "4222", "kafka": "9092", "kafka+tls": "9092", "postgres": "5432", "postgresql": "5432",
+	"redis": "6379", "rediss": "6379", "redis+cluster": "6379", "rediss+cluster": "6379", "redis+sentinel": "26379", "rediss+sentinel": "26379",
+}
+
+// isEncrypted reports whether the scheme says so.
+func (a *address) isEncrypted() bool {
+	return a.scheme == "tls" || a.scheme == "kafka+tls" || strings.HasPrefix(a.scheme, "rediss")
+}
 
 func (a *address) parseHosts(list string) error {
 	port := defaultPorts[a.scheme]
@@ -116,7 +124,7 @@ func (a *address) parseHosts(list string) error {
 		if err != nil {
 			name, given = strings.Trim(host, "[]"), port
 		}
-		if _, err := strconv.ParseUint(given, 10, 16); err != nil && port != "" || name == "" {
+		if _, err := strconv.ParseUint(given, 10, 16); err != nil || name == "" {
 			return fmt.Errorf("the server %q: want host:port, several with commas between them", host)
 		}
 		a.hosts = append(a.hosts, net.JoinHostPort(name, given))

@@ -19,6 +19,12 @@ func brokers() []scheme {
 		{"tls", (*opener).openNATS},
 		{"kafka", (*opener).openKafka},
 		{"kafka+tls", (*opener).openKafka},
+		{"redis", (*opener).openRedis},
+		{"rediss", (*opener).openRedis},
+		{"redis+cluster", (*opener).openRedis},
+		{"rediss+cluster", (*opener).openRedis},
+		{"redis+sentinel", (*opener).openRedis},
+		{"rediss+sentinel", (*opener).openRedis},
 		{"embedded", (*opener).openEmbeddedBroker},
 		{"memory", (*opener).openMemoryBroker},
 	}
@@ -37,7 +43,7 @@ func (o *opener) openNATS(ctx context.Context, a *address) error {
 	if err := errors.Join(a.options.err(), a.noPath()); err != nil {
 		return err
 	}
-	encryption, err := files.config(a.scheme == "tls")
+	encryption, err := files.config(a.isEncrypted())
 	if err != nil {
 		return err
 	}
@@ -109,7 +115,7 @@ func (o *opener) openKafka(ctx context.Context, a *address) error {
 		return err
 	}
 	var err error
-	if cfg.TLS, err = files.config(a.scheme == "kafka+tls"); err != nil {
+	if cfg.TLS, err = files.config(a.isEncrypted()); err != nil {
 		return err
 	}
 	switch {

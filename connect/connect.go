@@ -38,6 +38,15 @@
 //	    hand_over                how long a partition that moves may take to finish
 //	    instance_id              makes the replica a static member of its groups
 //	    server_balancer          lets the brokers divide partitions (KIP-848)
+//	redis://[USER:PASSWORD@]HOST[:6379][/DB]            Redis Streams; rediss:// is the same, encrypted. For a cluster
+//	                                                    redis+cluster://HOST,…, for sentinels redis+sentinel://HOST[:26379],…/MASTER
+//	    partitions, retention, publish_timeout, lease_ttl, tls_ca, tls_cert, tls_key, tls_server_name
+//	                             as above
+//	    max_records              how many records a partition of a new topic keeps at most
+//	    client_name, dial_timeout, read_timeout, write_timeout, pool_size
+//	                             what the server calls us, and how to talk to it
+//	    sentinel_username, sentinel_password
+//	                             how to log in with sentinels
 //	embedded:DIR                                        NATS JetStream in this process, its data in a folder
 //	    partitions, retention, publish_timeout
 //	                             as above
@@ -84,7 +93,7 @@ import (
 type Config struct {
 	// Broker and Store are URLs. What is empty is not opened.
 	Broker, Store string
-	// SQL asks for a store whose native transaction is *[store.SQLTx], and which has a *sql.DB. SQLite's is so anyway.
+	// SQL asks for a store whose native transaction is *[store.SQLTx], and which has a *sql.DB. SQLite's is so anyway; PostgreSQL's is *postgres.Tx otherwise.
 	SQL bool
 	// Attach is for tools that look into what runs: where another process has the folder of an embedded broker, Open connects to that process.
 	// Without it that is an error, since two services can't share an embedded broker.

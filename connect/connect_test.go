@@ -103,6 +103,7 @@ func TestOpenRealServers(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
 		testenv.NATS(t) + "?partitions=2&retention=1h&replicas=1&lease_ttl=5s&duplicate_window=3m&publish_timeout=10s",
+		testenv.Redis(t) + "?partitions=2&retention=1h&max_records=1000&lease_ttl=5s&publish_timeout=10s&client_name=me&pool_size=20&dial_timeout=3s",
 		testenv.Kafka(t) + "?partitions=2&retention=1h&replication=1&client_id=me&compression=zstd&session_timeout=10s&hand_over=20s&server_balancer=false&publish_timeout=10s",
 	} {
 		b, err := connect.Broker(t.Context(), url)
@@ -188,6 +189,15 @@ func TestWrongURLsAreRefused(t *testing.T) {
 		{"kafka://", "", `server "": want host:port`},
 		{"kafka://one:9092,,two:9092", "", `server "": want host:port`},
 		{"kafka://localhost:port", "", `server "localhost:port"`},
+		{"redis://one,two", "", "redis+cluster"},
+		{"redis://localhost/x", "", "number of a database"},
+		{"redis://localhost?tls_ca=x", "", "scheme that encrypts"},
+		{"redis+sentinel://localhost", "", "name of the master"},
+		{"redis+cluster://localhost?colour=red", "", `unknown option "colour": known are client_name`},
+		{"redis://localhost?pool_size=none", "", "pool_size"},
+		{"memory:", "postgres://localhost", "names no database"},
+		{"memory:", "postgres://localhost/shop?sslmode=maybe", "can't be used"},
+		{"memory:", "postgresql://localhost/shop?sllmode=require", `unknown option "sllmode": known are application_name`},
 		{"kafka:localhost:9092", "", "want kafka://"},
 		{"kafka://me:secret@localhost", "", "option sasl="},
 		{"kafka://localhost?sasl=plain", "", "needs a user and a password"},
@@ -240,6 +250,15 @@ func TestPasswordsAreNotPrinted(t *testing.T) {
 		"kafka://me:tops3cret@" + hangsUp + "?sasl=scram-sha-512",
 		"kafka+tls://me:tops3cret@" + hangsUp + "?sasl=scram-sha-256",
 		"kafka://me:tops3cret@" + refused + "?sasl=magic",
+		"redis://me:tops3cret@" + refused,
+		"redis://:tops3cret@" + hangsUp,
+		"rediss://tops3cret:x@" + hangsUp + "?sentinel_password=tops3cret",
+		"redis+sentinel://" + refused + "/master?sentinel_password=tops3cret",
+		"postgres://me:tops3cret@" + refused + "/shop?sslmode=disable",
+		"postgres://me:tops3cret@" + hangsUp + "," + refused + "/shop",
+		"postgres://me@" + refused + "/shop?direct=postgres://me:tops3cret%40" + refused,
+		"postgres://me:a/tops3cret@" + refused + "/shop",
+		"postgres://me@" + refused + "/shop?password=tops3cret",
 		"nats://me:a@tops3cret@" + refused,
 		"nats://me:a/tops3cret@" + refused,
 		"nats://me:a?tops3cret@" + refused,
@@ -253,7 +272,11 @@ func TestPasswordsAreNotPrinted(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), waitForRefusal)
 			defer cancel()
-			_, err := connect.Broker(ctx, url)
+			cfg := connect.Config{Broker: url}
+			if strings.HasPrefix(url, "postgres") {
+				cfg = connect.Config{Store: url}
+			}
+			_, err := connect.Open(ctx, cfg)
 			if err == nil || everything(err, "tops3cret") {
 				t.Errorf("%v", err)
 			}
@@ -299,7 +322,10 @@ func TestOptionsAreDocumented(t *testing.T) {
 		{brokers, "nats:", "tls://localhost"},
 		{brokers, "kafka:", "kafka://localhost"},
 		{brokers, "kafka:", "kafka+tls://localhost"},
+		{brokers, "redis:", "redis://localhost"},
+		{brokers, "redis:", "rediss+sentinel://localhost/master"},
 		{brokers, "embedded:", "embedded:x"},
+		{stores, "postgres:", "postgres://localhost/shop"},
 		{brokers, "memory:", "memory:"},
 		{stores, "sqlite:", "sqlite:x"},
 		{stores, "embedded:", "embedded:x"},
@@ -321,7 +347,7 @@ func TestOptionsAreDocumented(t *testing.T) {
 	}
 }
 
-var optionLine = regexp.MustCompile(`^//\t    ([a-z_]+(?:, [a-z_]+)*)(?:  |$)`)
+var optionLine = regexp.MustCompile(`^//\t {4}([a-z_]+(?:, [a-z_]+)*)(?:,?$|  )`)
 
 // documentedOptions are those that stand below a scheme.
 func documentedOptions(doc, scheme string) []string {

@@ -44,6 +44,14 @@ func (o *options) text(name string, into *string) {
 	*into = v
 }
 
+// secret reads a text that no error may contain.
+func (o *options) secret(name string, into *string) {
+	o.text(name, into)
+	if *into != "" {
+		o.secrets = append(o.secrets, *into, url.QueryEscape(*into))
+	}
+}
+
 // oneOf reads an option that is one of a few words.
 func (o *options) oneOf(name string, into *string, words ...string) {
 	v, ok := o.value(name)

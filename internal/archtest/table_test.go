@@ -38,7 +38,7 @@ broker/redis            <- broker internal/lease internal/cloudevents github.com
 embedded                <- broker/nats store/sqlite broker store github.com/nats-io/nats-server github.com/nats-io/nats.go github.com/gofrs/flock
 
 # What surrounds an app.
-connect                 <- broker broker/... store store/... embedded github.com/nats-io/nats.go
+connect                 <- broker broker/... store store/... embedded github.com/nats-io/nats.go github.com/redis/go-redis
 cli                     <- tidings connect broker store internal/cloudevents github.com/spf13/cobra
 tidingstest             <- tidings broker broker/memory store store/memory
 
