@@ -54,6 +54,48 @@
 //
 // A [Listener] is ephemeral: every replica hears every message, live ones too, or one of a queue does.
 //
+// # Versions
+//
+// An event that changes incompatibly gets a new version, made of the old one:
+//
+//	var Made2 = tidings.Evolve(Made, "v2", func(old BookingMade) (BookingMadeV2, error) { … })
+//
+// A reaction to the new version handles old messages too, wherever they still are; one to exactly the old version comes before that. While
+// readers of the old version live, [Twins] publish a fact in both, and it has one effect in each subscription.
+//
+// # Requests and commands
+//
+// A [Request] is a typed question with a typed answer. One module serves it, others call it:
+//
+//	var FreeSeats = tidings.DefineRequest[string, int]("tickets", "FreeSeats", "v1")
+//
+//	app.Serve(tidings.Serve(FreeSeats, func(ctx context.Context, show string) (int, error) { … }))
+//
+//	seats, err := FreeSeats.Call(ctx, app, "hamlet")
+//
+// In one process that is a function call; with Config.Remote it reaches other processes, over a broker that can carry it. Errors keep their [Code] on the
+// way, and when nobody serves a request its caller hears so at once.
+//
+// A command is a request that changes something and returns the events that it leads to. [HandleTx] publishes them in the command's own transaction;
+// a caller that may have to ask again gives the command a key, and it is handled once:
+//
+//	app.Serve(tidings.HandleTx(Book, func(ctx context.Context, tx *postgres.Tx, b BookSeats) (Booking, tidings.Events, error) {
+//		…
+//		return booking, tidings.Events{Made.New(…)}, nil
+//	}))
+//
+//	booking, err := Book.Call(ctx, app, BookSeats{…}, tidings.Once(key))
+//
+// Package httpapi makes HTTP handlers of both.
+//
+// # Modules
+//
+// A service may have several modules, each with events, subscriptions, requests, start and stop of its own: see [App.AddModule]. They find each other's events by
+// import, or in the [Catalog], and start in the order of their dependencies once everything reads and listens, so that nothing published at
+// start is missed. The end is the reverse: nothing more is taken in, what is in hand is finished, and modules stop.
+//
+// [App.Describe] tells tools what an app consists of. Package tidingstest runs an app in virtual time, with failures and crashes on purpose.
+//
 // # Topics
 //
 // A [Topology] turns definitions into topics' names: [Scoped] by environment, domain and scope; [Shared] with one topic for all public
