@@ -214,7 +214,7 @@ func (h *holder) hold(ctx context.Context, s source, stop <-chan struct{}, f fee
 	if !p.open(stop) {
 		return
 	}
-	h.b.trimmer.watch(s.stream, s.topic.limits)
+	h.b.trimmer.watch(s.topic.name, s.stream)
 	h.readers.Go(p.read)
 	var settling sync.WaitGroup
 	settling.Go(p.acknowledge)

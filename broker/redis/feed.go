@@ -18,17 +18,24 @@ type feed interface {
 	// open gets ready to read, for the first time or after a failure. What was read already comes again.
 	open(ctx context.Context) error
 	// read returns up to count records. If there are none it waits for some, no longer than a moment.
-	read(ctx context.Context, count int) ([]arrival, error)
+	read(ctx context.Context, count int) (chunk, error)
 	// settle acknowledges entries. To do so again changes nothing.
 	settle(ctx context.Context, ids []string) error
 }
 
-// arrival is a record as it was read, with its place in the stream. It has no sequence yet.
-type arrival struct {
-	broker.Delivery
+// chunk is records as they were read, with their places in the stream. They have no sequences yet.
+type chunk struct {
+	deliveries []broker.Delivery
+	places     []place
+}
+
+// place is where a record is, and about how large.
+type place struct {
 	id   entryID
 	size int
 }
+
+func (c *chunk) last() entryID { return c.places[len(c.places)-1].id }
 
 // Why an owner has to open its partition again.
 var (
@@ -61,6 +68,7 @@ type owner struct {
 	cursor     entryID // where the recovery goes on
 	seen       entryID // the last entry that was delivered to the group
 	idle       bool    // there was nothing new
+	answer     answer
 }
 
 // take opens a partition: it raises the fence, makes the consumer group if it is missing, and tells what the group has read.
@@ -103,47 +111,54 @@ func (o *owner) open(ctx context.Context) error {
 	return nil
 }
 
-func (o *owner) read(ctx context.Context, count int) ([]arrival, error) {
+func (o *owner) read(ctx context.Context, count int) (chunk, error) {
 	if o.recovering {
 		return o.recover(ctx, count)
 	}
 	if o.idle {
 		if news, err := o.lookOut(ctx); !news || err != nil {
-			return nil, err
+			return chunk{}, err
 		}
 	}
-	answer := goredis.NewRawCmd(ctx, "xreadgroup", "group", o.src.group, consumer, "count", count, "streams", o.src.stream, ">")
-	if err := o.guarded(ctx, answer); err != nil {
-		return nil, err
+	err := o.guarded(ctx, o.answered(ctx, "xreadgroup", "group", o.src.group, consumer, "count", count, "streams", o.src.stream, ">"))
+	if err != nil {
+		return chunk{}, err
 	}
-	arrivals, err := arrivalsOf(&o.src, answer.Val())
+	c, err := o.src.chunk(&o.answer)
 	switch {
 	case err != nil:
-		return nil, err
-	case len(arrivals) > 0:
-		o.seen = arrivals[len(arrivals)-1].id
+		return c, err
+	case len(c.places) > 0:
+		o.seen = c.last()
 	case o.idle:
-		return nil, errRival
+		return c, errRival
 	}
-	o.idle = len(arrivals) == 0
-	return arrivals, nil
+	o.idle = len(c.places) == 0
+	return c, nil
 }
 
 // recover takes what is pending over, whoever has read it: the owner before, or this one when the answer was lost.
-func (o *owner) recover(ctx context.Context, count int) ([]arrival, error) {
-	answer := goredis.NewRawCmd(ctx, "xautoclaim", o.src.stream, o.src.group, consumer, 0, o.cursor.String(), "count", count)
-	if err := o.guarded(ctx, answer); err != nil {
-		return nil, err
-	}
-	r := reply{rest: answer.Val()}
-	var arrivals []arrival
-	next, deleted, err := r.claimed(func(e entry) { arrivals = append(arrivals, arrivalOf(&o.src, e)) })
+func (o *owner) recover(ctx context.Context, count int) (chunk, error) {
+	err := o.guarded(ctx, o.answered(ctx, "xautoclaim", o.src.stream, o.src.group, consumer, 0, o.cursor.String(), "count", count))
 	if err != nil {
-		return nil, err
+		return chunk{}, err
+	}
+	r := reply{rest: o.answer.bytes}
+	next, n, err := r.claimed()
+	if err != nil {
+		return chunk{}, explain(err)
+	}
+	c, err := o.src.read(&r, n)
+	if err != nil {
+		return chunk{}, err
+	}
+	deleted, err := r.deleted()
+	if err != nil {
+		return chunk{}, err
 	}
 	o.reportLost(ctx, deleted)
 	o.cursor, o.recovering = next, next != entryID{}
-	return arrivals, nil
+	return c, nil
 }
 
 func (o *owner) reportLost(ctx context.Context, ids []entryID) {
@@ -157,13 +172,18 @@ func (o *owner) reportLost(ctx context.Context, ids []entryID) {
 
 // lookOut waits until there is something behind what was read. That is no reading: nothing changes.
 func (o *owner) lookOut(ctx context.Context) (news bool, err error) {
-	raw, err := o.b.tail(ctx, o.src.stream, o.seen, 1)
-	if err != nil {
+	if err = o.b.tail(ctx, o.src.stream, o.seen, 1, &o.answer); err != nil {
 		return false, err
 	}
-	r := reply{rest: raw}
-	err = r.stream(func(entry) { news = true })
-	return news, err
+	r := reply{rest: o.answer.bytes}
+	n, err := r.stream()
+	return n > 0, explain(err)
+}
+
+// answered is a command whose answer is kept as it comes.
+func (o *owner) answered(ctx context.Context, args ...any) goredis.Cmder {
+	o.answer.clear()
+	return goredis.NewRawWriteToCmd(ctx, &o.answer, args...)
 }
 
 // guarded runs a command if the partition is still open as this owner has opened it.
@@ -178,25 +198,13 @@ func (o *owner) guarded(ctx context.Context, command goredis.Cmder) error {
 	return explain(t.run(ctx, o.b))
 }
 
-// settled acknowledges entries, unless the partition was opened by somebody else since.
-var settled = goredis.NewScript(`
-if redis.call('HGET', KEYS[2], 'token') ~= ARGV[2] then return -1 end
-return redis.call('XACK', KEYS[1], ARGV[1], unpack(ARGV, 3))`)
-
 func (o *owner) settle(ctx context.Context, ids []string) error {
-	args := make([]any, 0, len(ids)+2)
-	args = append(args, o.src.group, o.token.Load())
+	args := make([]any, 0, len(ids)+3)
+	args = append(args, "xack", o.src.stream, o.src.group)
 	for i := range ids {
 		args = append(args, &ids[i])
 	}
-	n, err := settled.Run(ctx, o.b.client, []string{o.src.stream, o.fence}, args...).Int()
-	if err != nil {
-		return explain(err)
-	}
-	if n < 0 {
-		return errFence
-	}
-	return nil
+	return o.guarded(ctx, goredis.NewIntCmd(ctx, args...))
 }
 
 // loner reads a partition without a group. The server knows nothing of it.
@@ -204,46 +212,49 @@ type loner struct {
 	b   *Broker
 	src source
 	at  entryID // what was read last
+	answer
 }
 
 func (*loner) open(context.Context) error { return nil }
 
-func (l *loner) read(ctx context.Context, count int) ([]arrival, error) {
-	raw, err := l.b.tail(ctx, l.src.stream, l.at, count)
-	if err != nil {
-		return nil, err
+func (l *loner) read(ctx context.Context, count int) (chunk, error) {
+	if err := l.b.tail(ctx, l.src.stream, l.at, count, &l.answer); err != nil {
+		return chunk{}, err
 	}
-	arrivals, err := arrivalsOf(&l.src, raw)
-	if len(arrivals) > 0 {
-		l.at = arrivals[len(arrivals)-1].id
+	c, err := l.src.chunk(&l.answer)
+	if len(c.places) > 0 {
+		l.at = c.last()
 	}
-	return arrivals, err
+	return c, err
 }
 
 func (*loner) settle(context.Context, []string) error { return nil }
 
-// tail returns what is in a stream behind an entry, as it comes from the server. It waits for a moment if there is nothing.
-func (b *Broker) tail(ctx context.Context, stream string, after entryID, count int) ([]byte, error) {
+// tail asks for what is in a stream behind an entry. The server waits for a moment if there is nothing.
+func (b *Broker) tail(ctx context.Context, stream string, after entryID, count int, a *answer) error {
 	node, err := b.node(ctx, stream)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	raw, err := node.DoRaw(ctx, "xread", "count", count, "block", lookout.Milliseconds(), "streams", stream, after.String()).Bytes()
-	return raw, explain(err)
+	a.clear()
+	return explain(node.DoRawWriteTo(ctx, a, "xread", "count", count, "block", lookout.Milliseconds(), "streams", stream, after.String()).Err())
 }
 
-func arrivalsOf(src *source, raw []byte) ([]arrival, error) {
-	r := reply{rest: raw}
-	var arrivals []arrival
-	if err := r.stream(func(e entry) { arrivals = append(arrivals, arrivalOf(src, e)) }); err != nil {
-		return nil, fmt.Errorf("read the stream %s: %w", src.stream, explain(err))
+// chunk makes records of the answer to a reading of the source's stream.
+func (s *source) chunk(a *answer) (chunk, error) {
+	r := reply{rest: a.bytes}
+	n, err := r.stream()
+	if err != nil {
+		return chunk{}, fmt.Errorf("read the stream %s: %w", s.stream, explain(err))
 	}
-	return arrivals, nil
+	return s.read(&r, n)
 }
 
-func arrivalOf(src *source, e entry) arrival {
-	return arrival{
-		Delivery: broker.Delivery{Record: record(src.topic.name, e.fields), Partition: src.partition, Time: e.id.time()},
-		id:       e.id, size: e.size,
-	}
+func (s *source) read(r *reply, n int) (chunk, error) {
+	c := chunk{deliveries: make([]broker.Delivery, 0, max(n, 0)), places: make([]place, 0, max(n, 0))}
+	err := r.entries(n, func(e entry) {
+		c.deliveries = append(c.deliveries, broker.Delivery{Record: record(s.topic.name, e.fields), Partition: s.partition, Time: e.id.time()})
+		c.places = append(c.places, place{e.id, e.size})
+	})
+	return c, err
 }

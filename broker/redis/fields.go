@@ -72,76 +72,78 @@ type field struct{ name, value []byte }
 // record makes a record of an entry's fields. What is neither one of ours nor an event by its headers, or has headers that are
 // no text, is delivered with all its fields as a form: nothing of it is lost, and nobody takes it for an event.
 func record(topic string, fields []field) broker.Record {
-	r := broker.Record{Topic: topic}
-	text, headers, ours := 0, 0, false
+	text, ours := 0, false
 	for _, f := range fields {
 		switch string(f.name) {
-		case fieldData:
+		case fieldData, headerSpec:
 			ours = true
-			continue
-		case headerSpec:
-			ours = true
-			headers++
-		case fieldKey, fieldID:
 		default:
-			headers++
+			text += len(f.name)
 		}
-		if !utf8.Valid(f.name) {
-			return foreign(topic, fields)
-		}
-		text += len(f.name) + len(f.value)
+		text += len(f.value)
 	}
-	if !ours {
-		return foreign(topic, fields)
-	}
-	if !fill(&r, fields, text, headers) {
+	r := broker.Record{Topic: topic}
+	if !ours || !fill(&r, fields, text) {
 		return foreign(topic, fields)
 	}
 	return r
 }
 
 // fill copies the fields: all text into one string, so that a record does not hold on to the answer it came in.
-func fill(r *broker.Record, fields []field, text, headers int) bool {
-	var all strings.Builder
-	all.Grow(text)
-	for _, f := range fields {
-		if string(f.name) != fieldData {
-			all.Write(f.name)
-			all.Write(f.value)
-		}
-	}
-	rest := all.String()
-	cut := func(n int) string {
-		s := rest[:n]
-		rest = rest[n:]
-		return s
-	}
-	if headers > 0 {
-		r.Headers = make([]broker.Header, 0, headers)
+func fill(r *broker.Record, fields []field, text int) bool {
+	buffer := textBuffer{}
+	buffer.Grow(text)
+	if len(fields) > 1 {
+		r.Headers = make([]broker.Header, 0, len(fields)-1) // one is the value
 	}
 	hasKey := false
 	for _, f := range fields {
-		if string(f.name) == fieldData {
+		switch string(f.name) {
+		case fieldData:
 			r.Value = bytes.Clone(f.value)
-			continue
-		}
-		name, value := cut(len(f.name)), cut(len(f.value))
-		switch name {
 		case fieldKey:
-			r.Key, hasKey = value, true
+			r.Key, hasKey = buffer.add(f.value), true
 		case fieldID:
-			r.ID = value
+			r.ID = buffer.add(f.value)
 		default:
-			if !utf8.ValidString(value) {
+			name, ok := buffer.name(f.name)
+			if !ok || !utf8.Valid(f.value) {
 				return false
 			}
-			r.Headers = append(r.Headers, broker.Header{Name: strings.TrimPrefix(name, headerPrefix), Value: value})
+			r.Headers = append(r.Headers, broker.Header{Name: name, Value: buffer.add(f.value)})
 		}
+	}
+	if len(r.Headers) == 0 {
+		r.Headers = nil
 	}
 	if !hasKey {
 		r.Key, _ = r.Header(headerPartitionKey)
 	}
 	return true
+}
+
+// textBuffer makes many strings with one allocation, if it was grown enough before.
+type textBuffer struct{ strings.Builder }
+
+func (b *textBuffer) add(text []byte) string {
+	begin := b.Len()
+	b.Write(text)
+	return b.String()[begin:]
+}
+
+// name is a header's name, unless it is no text. The usual ones need no copy.
+func (b *textBuffer) name(field []byte) (string, bool) {
+	for _, known := range usualNames {
+		if string(field) == known {
+			return known, true
+		}
+	}
+	return strings.TrimPrefix(b.add(field), headerPrefix), utf8.Valid(field)
+}
+
+var usualNames = [...]string{
+	headerSpec, "ce-id", "ce-source", "ce-type", "ce-time", headerContentType, headerPartitionKey, "ce-subject", "ce-correlationid", "ce-causationid",
+	"ce-traceparent",
 }
 
 func foreign(topic string, fields []field) broker.Record {

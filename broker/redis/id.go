@@ -22,13 +22,21 @@ const (
 
 func parseID(text []byte) (entryID, bool) {
 	before, after, found := bytes.Cut(text, []byte("-"))
-	var id entryID
-	var err1, err2 error
-	id.ms, err1 = strconv.ParseUint(string(before), 10, 64)
-	if found {
-		id.n, err2 = strconv.ParseUint(string(after), 10, 64)
+	ms, ok1 := parseNumber(before)
+	n, ok2 := parseNumber(after)
+	return entryID{ms, n}, ok1 && (ok2 || !found)
+}
+
+// parseNumber reads decimal digits. There are millions of them a second.
+func parseNumber(digits []byte) (n uint64, ok bool) {
+	for _, c := range digits {
+		d := uint64(c - '0')
+		if d > 9 || n > (math.MaxUint64-d)/10 {
+			return 0, false
+		}
+		n = 10*n + d
 	}
-	return id, err1 == nil && err2 == nil
+	return n, len(digits) > 0
 }
 
 func (id entryID) String() string {
@@ -41,10 +49,9 @@ func (id entryID) compare(o entryID) int {
 
 func (id entryID) time() time.Time { return time.UnixMilli(int64(min(id.ms, maxMillis))) }
 
-// sequence is the ID as one number. IDs that somebody chose, like 99999999999999999-5, may not fit; see [numbers].
-func (id entryID) sequence() (sequence uint64, fits bool) {
-	fits = id.ms <= maxMillis && id.n < 1<<numberBits
-	return min(id.ms, maxMillis)<<numberBits | min(id.n, 1<<numberBits-1), fits
+// sequence is the ID as one number. IDs that somebody chose, like 99999999999999999-5, may not fit and have the nearest that does.
+func (id entryID) sequence() uint64 {
+	return min(id.ms, maxMillis)<<numberBits | min(id.n, 1<<numberBits-1)
 }
 
 // before is the last ID that is older than t.
@@ -58,7 +65,6 @@ type numbers struct {
 }
 
 func (s *numbers) next(id entryID) uint64 {
-	sequence, _ := id.sequence()
-	s.last = max(sequence, s.last+1)
+	s.last = max(id.sequence(), s.last+1)
 	return s.last
 }

@@ -158,17 +158,20 @@ func (b *Broker) followTopic(ctx context.Context, topic string, at map[string]en
 }
 
 func (b *Broker) followStream(ctx context.Context, topic, stream string, last entryID, e *ear) {
+	var a answer
 	pause := newPause()
 	for ctx.Err() == nil {
 		ctxTry, cancel := context.WithTimeout(ctx, readTry)
-		raw, err := b.tail(ctxTry, stream, last, atATime)
+		n, err := 0, b.tail(ctxTry, stream, last, atATime, &a)
 		cancel()
 		if err == nil {
-			r := reply{rest: raw}
-			err = r.stream(func(entry entry) {
-				last = entry.id
-				e.add(heard{mark: stream + entry.id.String(), record: record(topic, entry.fields)})
-			})
+			r := reply{rest: a.bytes}
+			if n, err = r.stream(); err == nil {
+				err = r.entries(n, func(entry entry) {
+					last = entry.id
+					e.add(heard{mark: stream + entry.id.String(), record: record(topic, entry.fields)})
+				})
+			}
 		}
 		if err == nil {
 			pause = newPause()

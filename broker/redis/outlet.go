@@ -82,7 +82,7 @@ func (o *outlet) use(t *topic) {
 	o.lanes = make([]*lane, len(t.streams))
 	for p, stream := range t.streams {
 		o.lanes[p] = &lane{outlet: o, partition: p, stream: stream, sent: sentKey(stream, o.b.member)}
-		o.b.trimmer.watch(stream, t.limits)
+		o.b.trimmer.watch(t.name, stream)
 	}
 }
 

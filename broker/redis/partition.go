@@ -21,6 +21,8 @@ const (
 	// readTry bounds one reading, and lastWords how long the last acknowledgements may take when a partition is given back.
 	readTry   = 4 * time.Second
 	lastWords = 5 * time.Second
+	// maxRead is how many records one request asks for: more makes no difference but in memory.
+	maxRead = 500
 	// maxAcks is how many entries one script acknowledges.
 	maxAcks = 1000
 	// firstGuess is how large records are taken to be before one was seen.
@@ -41,10 +43,10 @@ type partition struct {
 	// told is closed when all is acknowledged that will be.
 	told chan struct{}
 
-	mu     sync.Mutex
-	queue  []arrival
-	queued int // bytes in queue
-	guess  int // bytes in one record
+	mu              sync.Mutex
+	queue           []chunk // without empty ones
+	records, queued int     // in queue, and their bytes
+	guess           int     // bytes in one record
 	// received is the last entry that went into the queue, fetched the last that left it.
 	received, fetched entryID
 	numbers           numbers
@@ -121,29 +123,32 @@ func (p *partition) lost() error {
 	return fmt.Errorf("redis: partition %d of %s: %w", p.src.partition, p.src.topic.name, cause)
 }
 
-// take removes records from the queue.
+// take removes records from the queue, as far as they were read together.
 func (p *partition) take(limit, maxBytes int) (deliveries []broker.Delivery, end bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n, bytes := 0, 0
-	for n < len(p.queue) && n < limit && (n == 0 || bytes+p.queue[n].size <= maxBytes) {
-		bytes += p.queue[n].size
-		n++
-	}
-	if n == 0 {
+	if len(p.queue) == 0 || limit == 0 {
 		return nil, p.atEnd && len(p.queue) == 0
 	}
-	deliveries = make([]broker.Delivery, n)
-	for i := range n {
-		a := &p.queue[i]
-		deliveries[i] = a.Delivery
-		if p.src.group != "" {
-			p.unsettled = append(p.unsettled, handed{sequence: a.Sequence, id: a.id})
-		}
-		p.fetched = a.id
-		*a = arrival{}
+	c := &p.queue[0]
+	n, bytes := 0, 0
+	for n < len(c.places) && n < limit && (n == 0 || bytes+c.places[n].size <= maxBytes) {
+		bytes += c.places[n].size
+		n++
 	}
-	p.queue = p.queue[n:]
+	deliveries = c.deliveries[:n:n]
+	if p.src.group != "" {
+		for i := range deliveries {
+			p.unsettled = append(p.unsettled, handed{sequence: deliveries[i].Sequence, id: c.places[i].id})
+		}
+	}
+	p.fetched = c.places[n-1].id
+	c.deliveries, c.places = c.deliveries[n:], c.places[n:]
+	if len(c.places) == 0 {
+		p.queue[0] = chunk{}
+		p.queue = p.queue[1:]
+	}
+	p.records -= n
 	p.queued -= bytes
 	wake(p.space)
 	return deliveries, false

@@ -127,8 +127,7 @@ func (b *Broker) fail(messages []*message, err error) {
 // confirm ends messages that were stored with those IDs.
 func (b *Broker) confirm(messages []*message, partition int, ids []entryID) {
 	for i, m := range messages {
-		sequence, _ := ids[i].sequence()
-		m.end(broker.Receipt{Topic: m.record.Topic, Partition: partition, Sequence: sequence}, nil)
+		m.end(broker.Receipt{Topic: m.record.Topic, Partition: partition, Sequence: ids[i].sequence()}, nil)
 		b.room.leave(m.size)
 	}
 }

@@ -55,10 +55,10 @@ func (p *partition) read() {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(p.ctx, readTry)
-		arrivals, err := p.feed.read(ctx, count)
+		c, err := p.feed.read(ctx, count)
 		cancel()
 		if err == nil {
-			p.add(arrivals)
+			p.add(c)
 			continue
 		}
 		if p.ctx.Err() != nil || p.stopping() {
@@ -80,36 +80,44 @@ func (p *partition) room() (count int, more bool) {
 		return 0, false
 	}
 	records, bytes := p.b.cfg.PrefetchRecords, p.b.cfg.PrefetchBytes
-	if len(p.queue) > records/2 || p.queued > bytes/2 {
+	if p.records > records/2 || p.queued > bytes/2 {
 		return 0, true
 	}
-	return max(1, min(records-len(p.queue), (bytes-p.queued)/p.guess)), true
+	return max(1, min(records-p.records, (bytes-p.queued)/p.guess, maxRead)), true
 }
 
 // add queues what was read, but for what was received before.
-func (p *partition) add(arrivals []arrival) {
+func (p *partition) add(c chunk) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	size := 0
-	for _, a := range arrivals {
-		size += a.size
+	kept, size := 0, 0
+	for i, at := range c.places {
+		size += at.size
 		switch {
-		case p.src.toEnd && a.id.compare(p.src.end) > 0:
+		case p.src.toEnd && at.id.compare(p.src.end) > 0:
 			p.atEnd = true
-		case a.id.compare(p.received) <= 0:
-			p.skip(a.id)
+		case at.id.compare(p.received) <= 0:
+			p.skip(at.id)
 		default:
-			a.Sequence = p.numbers.next(a.id)
-			p.received = a.id
-			p.queue = append(p.queue, a)
-			p.queued += a.size
+			if kept < i {
+				c.deliveries[kept], c.places[kept] = c.deliveries[i], at
+			}
+			c.deliveries[kept].Sequence = p.numbers.next(at.id)
+			kept++
+			p.received = at.id
+			p.queued += at.size
 		}
 	}
-	if n := len(arrivals); n > 0 {
+	n := len(c.places)
+	if n > 0 {
 		p.guess = max(size/n, p.guess/2, 1)
 	}
-	if p.src.toEnd && (len(arrivals) == 0 || p.received.compare(p.src.end) >= 0) {
+	if p.src.toEnd && (n == 0 || p.received.compare(p.src.end) >= 0) {
 		p.atEnd = true
+	}
+	if kept > 0 {
+		p.queue = append(p.queue, chunk{c.deliveries[:kept:kept], c.places[:kept]})
+		p.records += kept
 	}
 	wake(p.arrived)
 }

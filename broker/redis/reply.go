@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strconv"
+	"io"
+	"slices"
 )
 
 // errReply says that the server's answer is not what the protocol allows.
@@ -17,6 +18,43 @@ func (e serverError) Error() string { return string(e) }
 
 // RedisError makes it an error like those of go-redis.
 func (serverError) RedisError() {}
+
+// answer is what a command with many entries is answered with, as it comes from the server. It is used again and again by one
+// reader, so that reading makes no garbage but the records.
+type answer struct {
+	bytes []byte
+}
+
+// keepAnswer is how large an answer may be to be kept for the next.
+const keepAnswer = 1 << 20
+
+// clear forgets the last answer.
+func (a *answer) clear() {
+	a.bytes = a.bytes[:0]
+	if cap(a.bytes) > keepAnswer {
+		a.bytes = nil
+	}
+}
+
+// Write implements [io.Writer].
+func (a *answer) Write(p []byte) (int, error) {
+	a.bytes = append(a.bytes, p...)
+	return len(p), nil
+}
+
+// ReadFrom implements [io.ReaderFrom], for which go-redis gives a reader that knows its length.
+func (a *answer) ReadFrom(r io.Reader) (int64, error) {
+	l, ok := r.(*io.LimitedReader)
+	if !ok {
+		return 0, errors.ErrUnsupported
+	}
+	begin := len(a.bytes)
+	a.bytes = slices.Grow(a.bytes, int(l.N))[:begin+int(l.N)]
+	n, err := io.ReadFull(l.R, a.bytes[begin:])
+	l.N -= int64(n)
+	a.bytes = a.bytes[:begin+n]
+	return int64(n), err
+}
 
 // reply reads an answer of the server as it came (RESP 2). Answers full of entries are read this way because entries may have
 // a field twice, and because it is faster than making a value of everything first.
@@ -31,28 +69,37 @@ type entry struct {
 	size   int
 }
 
-// line is the next line without its end.
-func (r *reply) line() ([]byte, error) {
-	line, rest, found := bytes.Cut(r.rest, []byte("\r\n"))
-	if !found || len(line) == 0 {
-		return nil, errReply
+// header reads what an element begins with: its kind and its length or number. Errors that the server sent end here.
+func (r *reply) header() (kind byte, n int, err error) {
+	end := bytes.IndexByte(r.rest, '\n')
+	if end < 2 || r.rest[end-1] != '\r' {
+		return 0, 0, errReply
 	}
-	r.rest = rest
+	line := r.rest[:end-1]
+	r.rest = r.rest[end+1:]
 	if line[0] == '-' {
-		return nil, serverError(line[1:])
+		return 0, 0, serverError(line[1:])
 	}
-	return line, nil
+	if string(line[1:]) == "-1" {
+		return line[0], -1, nil
+	}
+	for _, c := range line[1:] {
+		if c < '0' || c > '9' || n > maxBulk {
+			return 0, 0, fmt.Errorf("%w: %.100q has no length", errReply, line)
+		}
+		n = 10*n + int(c-'0')
+	}
+	return line[0], n, nil
 }
 
 // array is the number of elements that follow; -1: there is nothing instead of an array.
 func (r *reply) array() (int, error) {
-	line, err := r.line()
+	kind, n, err := r.header()
 	if err != nil {
 		return 0, err
 	}
-	n, err := strconv.Atoi(string(line[1:]))
-	if err != nil || n < -1 || line[0] != '*' && n != -1 || n > len(r.rest) {
-		return 0, fmt.Errorf("%w: %.100q is no array", errReply, line)
+	if kind != '*' && n != -1 || n > len(r.rest) {
+		return 0, fmt.Errorf("%w: a %q of %d is no array", errReply, kind, n)
 	}
 	return n, nil
 }
@@ -67,13 +114,12 @@ func (r *reply) arrayOf(n int) error {
 
 // text is the next string.
 func (r *reply) text() ([]byte, error) {
-	line, err := r.line()
+	kind, n, err := r.header()
 	if err != nil {
 		return nil, err
 	}
-	n, err := strconv.Atoi(string(line[1:]))
-	if err != nil || line[0] != '$' || n < 0 || n > len(r.rest)-2 {
-		return nil, fmt.Errorf("%w: %.100q is no string", errReply, line)
+	if kind != '$' || n < 0 || n > len(r.rest)-2 {
+		return nil, fmt.Errorf("%w: a %q of %d is no string", errReply, kind, n)
 	}
 	text := r.rest[:n:n]
 	r.rest = r.rest[n+2:]
@@ -92,26 +138,22 @@ func (r *reply) id() (entryID, error) {
 	return id, nil
 }
 
-// stream reads the answer of XREAD and XREADGROUP for one stream. It calls each for every entry; fields are valid during the call.
-func (r *reply) stream(each func(entry)) error {
-	n, err := r.array()
-	if err != nil || n <= 0 {
-		return err
+// stream begins to read the answer of XREAD and XREADGROUP for one stream, and tells how many entries follow.
+func (r *reply) stream() (n int, err error) {
+	if n, err = r.array(); err != nil || n <= 0 {
+		return 0, err
 	}
 	if err = r.arrayOf(2); err != nil {
-		return err
+		return 0, err
 	}
 	if _, err = r.text(); err != nil {
-		return err
+		return 0, err
 	}
-	return r.entries(each)
+	return r.array()
 }
 
-func (r *reply) entries(each func(entry)) error {
-	n, err := r.array()
-	if err != nil {
-		return err
-	}
+// entries reads n entries. It calls each for every one; its fields are valid during the call.
+func (r *reply) entries(n int, each func(entry)) (err error) {
 	var fields []field // used again for each entry
 	for range n {
 		e := entry{fields: fields[:0]}
@@ -150,24 +192,27 @@ func (r *reply) fields(fields []field) ([]field, error) {
 	return fields, nil
 }
 
-// claimed reads the answer of XAUTOCLAIM: where to go on, the entries, and the IDs of those that were deleted.
-func (r *reply) claimed(each func(entry)) (next entryID, deleted []entryID, err error) {
+// claimed begins to read the answer of XAUTOCLAIM: where to go on, and how many entries follow. After them come the deleted.
+func (r *reply) claimed() (next entryID, n int, err error) {
 	if err = r.arrayOf(3); err != nil {
-		return next, nil, err
+		return next, 0, err
 	}
 	if next, err = r.id(); err != nil {
-		return next, nil, err
+		return next, 0, err
 	}
-	if err = r.entries(each); err != nil {
-		return next, nil, err
-	}
+	n, err = r.array()
+	return next, n, err
+}
+
+// deleted reads the IDs of entries that were pending and are gone.
+func (r *reply) deleted() (ids []entryID, err error) {
 	n, err := r.array()
-	for range max(n, 0) {
+	for range n {
 		var id entryID
 		if id, err = r.id(); err != nil {
 			break
 		}
-		deleted = append(deleted, id)
+		ids = append(ids, id)
 	}
-	return next, deleted, err
+	return ids, err
 }

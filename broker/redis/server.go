@@ -59,21 +59,23 @@ func (b *Broker) checkServers(ctx context.Context) error {
 	check := func(ctx context.Context, c *goredis.Client) error {
 		info, err := c.InfoMap(ctx, "server", "persistence", "memory").Result()
 		if err != nil {
-			return explain(err)
+			return err
 		}
 		return b.checkServer(ctx, c.Options().Addr, info)
 	}
+	return explain(b.eachServer(ctx, check))
+}
+
+// eachServer does something with each server that has keys of its own, at the same time.
+func (b *Broker) eachServer(ctx context.Context, do func(context.Context, *goredis.Client) error) error {
 	if cluster, ok := b.client.(*goredis.ClusterClient); ok {
-		if err := cluster.Ping(ctx).Err(); err != nil {
-			return explain(err)
-		}
-		return cluster.ForEachMaster(ctx, check)
+		return cluster.ForEachMaster(ctx, do)
 	}
 	client, err := b.node(ctx, "")
 	if err != nil {
 		return err
 	}
-	return check(ctx, client)
+	return do(ctx, client)
 }
 
 func (b *Broker) checkServer(ctx context.Context, address string, info map[string]map[string]string) error {

@@ -12,7 +12,7 @@ import (
 	"github.com/tidings-go/tidings/broker"
 )
 
-// topic is what is known of a topic. It never changes while the topic lives.
+// topic is what is known of a topic. Its partitions never change while it lives.
 type topic struct {
 	name    string
 	streams []string // one for each partition
@@ -22,14 +22,16 @@ type topic struct {
 // limits are how long and how much a topic keeps.
 type limits struct {
 	retention  time.Duration
-	maxRecords int
+	maxRecords int   // in a partition; zero: no limit
+	maxBytes   int64 // in the topic; zero: no limit
 }
 
-// topicHash is a topic as the server has it.
+// topicHash is a topic as the server has it. Zero is no limit.
 type topicHash struct {
 	Partitions int   `redis:"partitions"`
 	Retention  int64 `redis:"retention_ms"`
 	MaxRecords int   `redis:"max_records"`
+	MaxBytes   int64 `redis:"max_bytes"`
 }
 
 // topic looks a topic up, once: after that it is remembered until publishing finds that it is gone.
@@ -64,7 +66,10 @@ func (b *Broker) lookUp(ctx context.Context, name string) (*topic, error) {
 	if h.Partitions < 1 {
 		return nil, fmt.Errorf("look up topic %s: the hash %s has no number of partitions: %w", name, topicKey(name), errForeign)
 	}
-	t := &topic{name: name, limits: limits{time.Duration(h.Retention) * time.Millisecond, h.MaxRecords}}
+	t := &topic{name: name, limits: limits{time.Duration(h.Retention) * time.Millisecond, h.MaxRecords, h.MaxBytes}}
+	if h.Retention == 0 {
+		t.retention = broker.Unlimited
+	}
 	for p := range h.Partitions {
 		t.streams = append(t.streams, streamKey(name, p))
 	}
@@ -83,69 +88,111 @@ func (b *Broker) forget(topic string) {
 	delete(b.topics, topic)
 }
 
-// Topics implements [broker.Broker]. Apply makes topics that are missing, and streams that are missing of those that exist; it changes
-// nothing else. Where topics differ from what is wanted the answer says so. Live topics need nothing.
+// Topics implements [broker.Broker]. Apply makes topics that are missing, and streams that are missing of those that exist. Alter changes
+// limits. The number of partitions it can't change: who publishes remembers it, and where a key goes must not depend on when a
+// process began. Nor can it change on how many servers a topic is kept: that is what the server's replicas are for.
 func (b *Broker) Topics(ctx context.Context, op broker.Op, want ...broker.Topic) ([]broker.TopicState, error) {
 	end, err := b.begin()
 	if err != nil {
 		return nil, fmt.Errorf("redis: topics: %w", err)
 	}
 	defer end()
+	if op == broker.Survey && len(want) == 0 {
+		if want, err = b.allTopics(ctx); err != nil {
+			return nil, fmt.Errorf("redis: list the topics: %w", explain(err))
+		}
+	}
 	states := make([]broker.TopicState, len(want))
 	for i, w := range want {
-		if states[i], err = b.inspect(ctx, op, w); err != nil {
-			return nil, fmt.Errorf("redis: %w", err)
+		if err = checkTopic(&w); err == nil {
+			states[i], err = b.state(ctx, op, w)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("redis: topic %s: %w", w.Name, explain(err))
 		}
 	}
 	return states, nil
 }
 
-func (b *Broker) inspect(ctx context.Context, op broker.Op, want broker.Topic) (broker.TopicState, error) {
+// checkTopic refuses what no topic can be.
+func checkTopic(want *broker.Topic) error {
 	if err := checkName("topic", want.Name); err != nil {
-		return broker.TopicState{}, err
+		return err
 	}
-	if want.Live {
+	if want.Partitions < 0 || want.Retention < 0 || want.Replication < 0 || want.MaxBytes < 0 {
+		return fmt.Errorf("partitions %d, retention %v, replication %d and %d bytes must not be negative: %w",
+			want.Partitions, want.Retention, want.Replication, want.MaxBytes, broker.ErrInvalid)
+	}
+	if want.Compact {
+		return fmt.Errorf("a stream can't be compacted, that is keep the newest record of each key: leave Compact out: %w", broker.ErrInvalid)
+	}
+	return nil
+}
+
+func (b *Broker) state(ctx context.Context, op broker.Op, want broker.Topic) (broker.TopicState, error) {
+	if want.Live { // a channel is there as soon as somebody uses it
 		return broker.TopicState{Topic: want}, nil
 	}
-	if op == broker.Apply && !want.External {
-		if err := b.create(ctx, want); err != nil {
-			return broker.TopicState{}, fmt.Errorf("create topic %s: %w", want.Name, explain(err))
+	if (op == broker.Apply || op == broker.Alter) && !want.External {
+		if err := b.provide(ctx, op, want); err != nil {
+			return broker.TopicState{}, err
 		}
 	}
 	t, err := b.lookUp(ctx, want.Name)
-	if errors.Is(err, broker.ErrUnknownTopic) {
+	switch {
+	case errors.Is(err, broker.ErrUnknownTopic):
 		return broker.TopicState{Topic: want, Missing: true, Diff: []string{"the topic does not exist"}}, nil
-	}
-	if errors.Is(err, errForeign) {
+	case errors.Is(err, errForeign):
 		return broker.TopicState{Topic: want, Diff: []string{err.Error()}}, nil
-	}
-	if err != nil {
+	case err != nil:
 		return broker.TopicState{}, err
 	}
+	return b.describe(ctx, op, want, t)
+}
+
+// describe compares a topic with what is wanted.
+func (b *Broker) describe(ctx context.Context, op broker.Op, want broker.Topic, t *topic) (broker.TopicState, error) {
 	state := broker.TopicState{Topic: want}
-	state.Partitions, state.Retention = len(t.streams), t.retention
-	state.Diff = diff(want, state.Topic)
-	if err := b.count(ctx, t, &state); err != nil {
-		return state, fmt.Errorf("count the records of topic %s: %w", want.Name, explain(err))
+	state.Partitions, state.Retention, state.MaxBytes = len(t.streams), t.retention, t.maxBytes
+	if want.Replication != 0 {
+		n, err := b.replication(ctx, t)
+		if err != nil {
+			return state, err
+		}
+		state.Replication = n
 	}
-	return state, nil
+	state.Diff = broker.Differences(&want, &state.Topic)
+	s, err := b.standings(ctx, t)
+	if err != nil {
+		return state, err
+	}
+	state.Diff = append(state.Diff, s.missing...)
+	state.Messages = s.messages()
+	if len(want.Groups) > 0 {
+		state.Lag = make(map[string]uint64, len(want.Groups))
+	}
+	for _, group := range want.Groups {
+		var r broker.Readership
+		if r, err = s.readership(ctx, b, group); err != nil {
+			return state, err
+		}
+		state.Lag[group] = r.Lag
+	}
+	if op == broker.Survey {
+		state.Readers, err = s.readers(ctx, b)
+	}
+	return state, err
 }
 
-func diff(want, have broker.Topic) []string {
-	var lines []string
-	if want.Partitions != 0 && want.Partitions != have.Partitions {
-		lines = append(lines, fmt.Sprintf("partitions: %d wanted, the topic has %d, and that can't be changed", want.Partitions, have.Partitions))
-	}
-	if want.Retention != 0 && want.Retention != have.Retention {
-		lines = append(lines, fmt.Sprintf("retention: %v wanted, the topic has %v", want.Retention, have.Retention))
-	}
-	return lines
-}
-
-// makeTopic makes the hash of a topic unless there is one, and tells how many partitions it has.
+// makeTopic makes the hash of a topic unless there is one, and tells how many partitions it has. ARGV are field and value of all
+// settings, then "alter" and the fields and values that are wanted of a topic that exists.
 var makeTopic = goredis.NewScript(`
+local alter
+for i = 1, #ARGV do if ARGV[i] == 'alter' then alter = i end end
 if redis.call('EXISTS', KEYS[1]) == 0 then
-  redis.call('HSET', KEYS[1], 'partitions', ARGV[1], 'retention_ms', ARGV[2], 'max_records', ARGV[3])
+  redis.call('HSET', KEYS[1], unpack(ARGV, 1, alter - 1))
+elseif alter < #ARGV then
+  redis.call('HSET', KEYS[1], unpack(ARGV, alter + 1))
 end
 return tonumber(redis.call('HGET', KEYS[1], 'partitions') or '0')`)
 
@@ -157,13 +204,23 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
 end
 return 1`)
 
-// create makes a topic, or what is missing of it. Two processes may do that at the same time: the first decides.
-func (b *Broker) create(ctx context.Context, want broker.Topic) error {
+// provide makes a topic, or what is missing of it. Two processes may do that at the same time: the first decides.
+func (b *Broker) provide(ctx context.Context, op broker.Op, want broker.Topic) error {
+	var alter []any
+	if op == broker.Alter && want.Retention != 0 {
+		alter = append(alter, "retention_ms", millis(want.Retention))
+	}
+	if op == broker.Alter && want.MaxBytes != 0 {
+		alter = append(alter, "max_bytes", want.MaxBytes)
+	}
 	setDefault(&want.Partitions, b.cfg.Partitions)
 	setDefault(&want.Retention, b.cfg.Retention)
+	args := []any{
+		"partitions", want.Partitions, "retention_ms", millis(want.Retention), "max_records", b.cfg.MaxRecords, "max_bytes", want.MaxBytes, "alter",
+	}
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	partitions, err := makeTopic.Run(ctx, b.client, []string{topicKey(want.Name)}, want.Partitions, want.Retention.Milliseconds(), b.cfg.MaxRecords).Int()
+	partitions, err := makeTopic.Run(ctx, b.client, []string{topicKey(want.Name)}, append(args, alter...)...).Int()
 	if err != nil {
 		return ignoreForeign(err)
 	}
@@ -175,81 +232,18 @@ func (b *Broker) create(ctx context.Context, want broker.Topic) error {
 	return nil
 }
 
+// millis is a retention as the server has it.
+func millis(retention time.Duration) int64 {
+	if retention == broker.Unlimited {
+		return 0
+	}
+	return max(retention.Milliseconds(), 1)
+}
+
 // ignoreForeign leaves it to the inspection to say what is wrong with a key of another type.
 func ignoreForeign(err error) error {
 	if strings.Contains(err.Error(), "WRONGTYPE") {
 		return nil
 	}
 	return err
-}
-
-// count fills in how many records a topic holds, and how many of them the groups have not settled.
-func (b *Broker) count(ctx context.Context, t *topic, state *broker.TopicState) error {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	pipe := b.client.Pipeline()
-	lengths := make([]*goredis.IntCmd, len(t.streams))
-	groups := make([]*goredis.XInfoGroupsCmd, len(t.streams))
-	for p, stream := range t.streams {
-		lengths[p] = pipe.XLen(ctx, stream)
-		if len(state.Groups) > 0 {
-			groups[p] = pipe.XInfoGroups(ctx, stream)
-		}
-	}
-	if _, err := pipe.Exec(ctx); err != nil && !isNoKey(err) {
-		return err
-	}
-	if len(state.Groups) > 0 {
-		state.Lag = make(map[string]uint64, len(state.Groups))
-	}
-	for p, stream := range t.streams {
-		state.Messages += uint64(lengths[p].Val())
-		if groups[p] != nil && isNoKey(groups[p].Err()) {
-			state.Diff = append(state.Diff, fmt.Sprintf("partition %d: the stream %s is missing", p, stream))
-		}
-		for _, name := range state.Groups {
-			open := uint64(lengths[p].Val()) // of a group that has not begun
-			for _, g := range groups[p].Val() {
-				if g.Name != name {
-					continue
-				}
-				behind, err := b.behind(ctx, stream, g)
-				if err != nil {
-					return err
-				}
-				open = uint64(g.Pending) + behind
-			}
-			state.Lag[name] += open
-		}
-	}
-	return nil
-}
-
-func isNoKey(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "ERR no such key") }
-
-// countAfter counts up to 1000 entries after an ID, and returns the last of them.
-var countAfter = goredis.NewScript(`
-local entries = redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', 1000)
-return {#entries, #entries > 0 and entries[#entries][1] or ''}`)
-
-// behind is how many entries a group has not read. The server knows, unless the group began in the middle of the stream, or entries were deleted.
-func (b *Broker) behind(ctx context.Context, stream string, g goredis.XInfoGroup) (uint64, error) {
-	if g.Lag >= 0 {
-		return uint64(g.Lag), nil
-	}
-	total, last := uint64(0), g.LastDeliveredID
-	for {
-		answer, err := countAfter.Run(ctx, b.client, []string{stream}, last).Slice()
-		if err != nil {
-			return 0, err
-		}
-		n, ok := answer[0].(int64)
-		if !ok || n == 0 {
-			return total, nil
-		}
-		total += uint64(n)
-		if last, ok = answer[1].(string); !ok || n < 1000 {
-			return total, nil
-		}
-	}
 }

@@ -3,6 +3,8 @@ package redis
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,21 +18,25 @@ const trimEvery = 30 * time.Second
 type trimmer struct {
 	b *Broker
 
-	mu      sync.Mutex
-	streams map[string]limits
+	mu sync.Mutex
+	// streams are those of this broker's partitions and publishers, by topic.
+	streams map[string]map[string]bool
 	// blamed are the groups that were complained about.
 	blamed map[string]bool
 }
 
 func newTrimmer(b *Broker) *trimmer {
-	return &trimmer{b: b, streams: map[string]limits{}, blamed: map[string]bool{}}
+	return &trimmer{b: b, streams: map[string]map[string]bool{}, blamed: map[string]bool{}}
 }
 
 // watch adds a stream to those that are trimmed.
-func (t *trimmer) watch(stream string, l limits) {
+func (t *trimmer) watch(topic, stream string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.streams[stream] = l
+	if t.streams[topic] == nil {
+		t.streams[topic] = map[string]bool{}
+	}
+	t.streams[topic][stream] = true
 }
 
 func (t *trimmer) run() {
@@ -41,21 +47,31 @@ func (t *trimmer) run() {
 		case <-t.b.gone.Done():
 			return
 		case <-tick.C:
+			t.trimAll(t.b.gone)
 		}
-		t.mu.Lock()
-		streams := make(map[string]limits, len(t.streams))
-		for stream, l := range t.streams {
-			streams[stream] = l
+	}
+}
+
+func (t *trimmer) trimAll(ctx context.Context) {
+	t.mu.Lock()
+	watched := make(map[string][]string, len(t.streams))
+	for topic, streams := range t.streams {
+		watched[topic] = slices.Collect(maps.Keys(streams))
+	}
+	t.mu.Unlock()
+	for name, streams := range watched {
+		topic, err := t.b.lookUp(ctx, name) // limits may have changed
+		if err != nil {
+			continue // the next time
 		}
-		t.mu.Unlock()
-		for stream, l := range streams {
-			t.trim(t.b.gone, stream, l)
+		for _, stream := range streams {
+			t.trim(ctx, stream, topic)
 		}
 	}
 }
 
 // trimStream removes the oldest entries of a stream, at most as many as are removed in a moment. ARGV: the age in ms from which
-// on entries are too old (0: never), how many entries are too many (0: never), and how many may be removed for that.
+// on entries are too old, how many entries and how many bytes are too many (0: never), and how many entries may be removed because of that.
 //
 // No entry goes that a group has not read or not acknowledged: the floor. It tells how many went, and which group's floor keeps
 // entries that are too old, with the floor's time.
@@ -90,10 +106,15 @@ if ARGV[1] ~= '0' then
   end
   removed = redis.call('XTRIM', KEYS[1], 'MINID', '~', old)
 end
-local excess = redis.call('XLEN', KEYS[1]) - ARGV[2]
-if ARGV[2] ~= '0' and excess > 0 then
+local length, excess = redis.call('XLEN', KEYS[1]), 0
+if ARGV[2] ~= '0' then excess = length - ARGV[2] end
+if ARGV[3] ~= '0' then
+  local bytes = redis.call('MEMORY', 'USAGE', KEYS[1])
+  excess = math.max(excess, math.floor(length * (1 - ARGV[3] / bytes)))
+end
+if excess > 0 then
   local last = floor and '(' .. floor or '+'
-  local entries = redis.call('XRANGE', KEYS[1], '-', last, 'COUNT', math.min(excess, ARGV[3]))
+  local entries = redis.call('XRANGE', KEYS[1], '-', last, 'COUNT', math.min(excess, ARGV[4]))
   if #entries > 0 then
     local ms, n = string.match(entries[#entries][1], '(%d+)-(%d+)')
     removed = removed + redis.call('XTRIM', KEYS[1], 'MINID', '=', ms .. '-' .. string.format('%.0f', n + 1))
@@ -105,10 +126,11 @@ return {removed, late > 0 and holder or '', late}`)
 const trimAtOnce = 200
 
 // trim removes what it may from one stream.
-func (t *trimmer) trim(ctx context.Context, stream string, l limits) {
+func (t *trimmer) trim(ctx context.Context, stream string, topic *topic) {
+	bytes := topic.maxBytes / int64(len(topic.streams))
 	for more := true; more && ctx.Err() == nil; {
 		ctxTry, cancel := context.WithTimeout(ctx, apiTimeout)
-		answer, err := trimStream.Run(ctxTry, t.b.client, []string{stream}, l.retention.Milliseconds(), l.maxRecords, trimAtOnce).Slice()
+		answer, err := trimStream.Run(ctxTry, t.b.client, []string{stream}, millis(topic.retention), topic.maxRecords, bytes, trimAtOnce).Slice()
 		cancel()
 		if err != nil {
 			return // the next time
@@ -116,14 +138,14 @@ func (t *trimmer) trim(ctx context.Context, stream string, l limits) {
 		removed, _ := answer[0].(int64)
 		holder, _ := answer[1].(string)
 		since, _ := answer[2].(int64)
-		t.blame(ctx, stream, holder, time.UnixMilli(since), l.retention)
+		t.blame(ctx, stream, holder, time.UnixMilli(since), topic.retention)
 		more = removed >= trimAtOnce
 	}
 }
 
 // blame complains once about a group that holds back the trimming for twice as long as records are to be kept.
 func (t *trimmer) blame(ctx context.Context, stream, group string, since time.Time, retention time.Duration) {
-	if group == "" || time.Since(since) < 2*retention {
+	if group == "" || time.Since(since)/2 < retention {
 		return
 	}
 	t.mu.Lock()
