@@ -260,7 +260,7 @@ func TestEventsCostNoRoundTrip(t *testing.T) {
 func TestDeadlocksAreTriedAgain(t *testing.T) {
 	t.Parallel()
 	for _, sqlDoor := range []bool{false, true} {
-		f := fixture(t, postgres.Config{SQL: sqlDoor})
+		f := fixture(t, postgres.Config{SQL: sqlDoor, Retries: 20})
 		s := f.Open(t)
 		if err := s.Migrate(t.Context()); err != nil {
 			t.Fatal(err)
@@ -291,8 +291,8 @@ func TestDeadlocksAreTriedAgain(t *testing.T) {
 			})
 		}
 		both.Wait()
-		if runs.Load() != 3 {
-			t.Errorf("SQL %v: the functions ran %d times, want 3", sqlDoor, runs.Load())
+		if runs.Load() < 3 { // They may meet again.
+			t.Errorf("SQL %v: the functions ran %d times, and there was no deadlock", sqlDoor, runs.Load())
 		}
 		wantEvents(t, s, "once", "once")
 	}
