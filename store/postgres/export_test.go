@@ -40,9 +40,9 @@ func (s *Store) ReaderSessions() (reading, writing uint32) {
 	return k.conn.PgConn().PID(), k.control.conn.PgConn().PID()
 }
 
-// Statements are what the reader of the outbox asks, and of the letters.
+// Statements are what readers and the settler send.
 func (s *Store) Statements() map[string]string {
-	all := map[string]string{}
+	all := map[string]string{"outbox settle": s.settleStatement(0), "letters settle": s.settleStatement(slots)}
 	for name, f := range map[string]feed{"outbox": outboxFeed(s), "letters": lettersFeed(s)} {
 		all[name+" tail"], all[name+" chunk"] = f.sql(tailStatement), f.sql(chunkStatement)
 	}

@@ -14,8 +14,8 @@ import (
 const (
 	// statementTime is how long any statement of a link may take.
 	statementTime = 30 * time.Second
-	// outboxGather and lettersGather are the least times between two looks at the tables.
-	outboxGather  = 2 * time.Millisecond
+	// outboxGather and lettersGather are the least times between two looks at the tables when little happens.
+	outboxGather  = time.Millisecond
 	lettersGather = 20 * time.Millisecond
 )
 
@@ -29,7 +29,9 @@ type timing struct {
 	rows int
 }
 
-func defaultTiming() timing { return timing{sweep: time.Minute, chores: 10 * time.Second, rows: chunkRows} }
+func defaultTiming() timing {
+	return timing{sweep: time.Minute, chores: 10 * time.Second, rows: chunkRows}
+}
 
 // errPooled says that two sessions are one, or one is several.
 var errPooled = errors.New("the URL leads through a pooler of transactions, and lanes need sessions of their own: set Config.Direct to a URL that leads past it")

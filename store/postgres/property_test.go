@@ -220,7 +220,7 @@ func TestNothingIsLostOrInverted(t *testing.T) {
 	w := newLoad(t, s)
 	ours := newLog()
 	wrong := map[string]func(tb testing.TB, pool *pgxpool.Pool, schema string) func() []row{
-		"a cursor of ids":                                  byID,
+		"a cursor of ids": byID,
 		"a cursor of transactions, behind the oldest open": byTransaction,
 		"a cursor of ids and a sweep":                      byIDWithSweep,
 	}

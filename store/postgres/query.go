@@ -28,23 +28,23 @@ type feed struct {
 
 // The statements of a feed. Each is a single one, so that pg_current_snapshot is the snapshot that the rows were read with. Each arm uses one
 // index of one column whatever the statistics say: most of the time they were made when the table was empty. "id + 0" keeps the index
-// of ids away where rows are to be found by their transaction.
+// of ids away where rows are to be found by their transaction; what is always true is the condition of an index of letters.
 const (
 	// tailStatement reads what became visible: $1 and $2 are the horizon, $4 is the limit.
 	tailStatement = headArm + `
 UNION ALL (SELECT 2::smallint, NULL, n.* FROM (
-	SELECT {columns} FROM {table} WHERE txid >= $1::xid8 AND {mine}
-	UNION ALL SELECT {columns} FROM {table} WHERE txid = ANY($2::xid8[]) AND {mine}
+	SELECT {columns} FROM {table} WHERE txid >= $1::xid8 AND txid > '0' AND {mine}
+	UNION ALL SELECT {columns} FROM {table} WHERE txid = ANY($2::xid8[]) AND txid > '0' AND {mine}
 ) n ORDER BY n.id + 0 LIMIT $4::bigint)`
 
 	// chunkStatement reads on in the order of ids behind $5, and what has come up to there late, that is since the horizon of $6 and $7.
 	chunkStatement = headArm + `
 UNION ALL (SELECT 1::smallint, NULL, n.* FROM (
-	SELECT {columns} FROM {table} WHERE txid >= $6::xid8 AND id + 0 <= $5::bigint AND {mine}
-	UNION ALL SELECT {columns} FROM {table} WHERE txid = ANY($7::xid8[]) AND id + 0 <= $5::bigint AND {mine}
+	SELECT {columns} FROM {table} WHERE txid >= $6::xid8 AND txid > '0' AND id + 0 <= $5::bigint AND {mine}
+	UNION ALL SELECT {columns} FROM {table} WHERE txid = ANY($7::xid8[]) AND txid > '0' AND id + 0 <= $5::bigint AND {mine}
 ) n ORDER BY n.id + 0 LIMIT $4::bigint)
 UNION ALL (SELECT 2::smallint, NULL, {columns} FROM {table}
-	WHERE id > $5::bigint AND (txid >= $1::xid8 OR txid = ANY($2::xid8[])) AND {mine} ORDER BY id LIMIT $4::bigint)`
+	WHERE id > $5::bigint AND id > 0 AND (txid >= $1::xid8 OR txid = ANY($2::xid8[])) AND {mine} ORDER BY id LIMIT $4::bigint)`
 
 	// headArm is the snapshot, and which server process answers.
 	headArm = `SELECT 0::smallint, pg_current_snapshot(), NULL, pg_backend_pid()::bigint, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL`

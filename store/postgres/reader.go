@@ -21,6 +21,8 @@ const (
 	patience = time.Second
 	// recent snapshots can be merged: what became visible since the older one is soon read again.
 	recent = 2 * time.Second
+	// maxGather is the most that the least time between two looks becomes under load.
+	maxGather = 5 * time.Millisecond
 	// maxPoll is how long an idle reader waits at most.
 	maxPoll = time.Second
 )
@@ -30,7 +32,7 @@ const (
 type reader struct {
 	feed
 	link *link
-	// gather is the least time between two looks: under load commits don't each cause one.
+	// gather is the least time between two looks.
 	gather      time.Duration
 	tail, chunk *pgconn.StatementDescription
 	size        int // about how large a row is, or 0
@@ -39,8 +41,9 @@ type reader struct {
 	lanes  map[string]*lane
 	starve bool // there was something to read and no room
 
-	// When to look next, when the last look was, and how long the pauses have become.
+	// When to look next, when the last look was, how many rows it found, and how long the pauses have become.
 	next, last time.Time
+	found      int
 	pause      time.Duration
 }
 
@@ -82,15 +85,17 @@ func (r *reader) all() []*lane {
 	return lanes
 }
 
-// hurry makes a look due soon, because something was committed.
+// hurry makes a look due, because something was committed: at once when little happens, and when much does after a few milliseconds, so that
+// not every commit causes one.
 func (r *reader) hurry() {
 	r.pause = 0
-	if at := r.last.Add(r.gather); at.Before(r.next) {
+	gather := max(r.gather, min(time.Duration(r.found)*time.Millisecond, maxGather))
+	if at := r.last.Add(gather); at.Before(r.next) {
 		r.next = at
 	}
 }
 
-// look reads for all lanes that have room, if it is time, and says when the next look is due.
+// look reads for all lanes that have room, if it is time. The next look is due at once if there is more.
 func (r *reader) look(ctx context.Context) error {
 	now := time.Now()
 	if now.Before(r.next) {
@@ -102,32 +107,31 @@ func (r *reader) look(ctx context.Context) error {
 		return nil
 	}
 	r.last = now
-	found, more := 0, false
+	more := false
+	r.found = 0
 	for _, group := range r.groups(lanes, now) {
 		n, cut, err := r.read(ctx, group)
 		if err != nil {
 			return err
 		}
-		found += n
+		r.found += n
 		more = more || cut
 	}
-	r.schedule(now, found, more)
+	if r.next = now; !more {
+		r.next = now.Add(r.idle())
+	}
 	return nil
 }
 
-// schedule says when the next look is due: at once if there is more, else after a pause that gets longer while nothing happens.
-func (r *reader) schedule(now time.Time, found int, more bool) { //nolint:revive // more is no switch between two functions
+// idle is how long to wait for news before looking without: longer and longer while nothing happens.
+func (r *reader) idle() time.Duration {
 	poll := r.link.s.cfg.Poll
-	switch {
-	case more:
-		r.next = now
-		return
-	case found > 0 || r.pause == 0:
+	if r.found > 0 || r.pause == 0 {
 		r.pause = poll
-	default:
+	} else {
 		r.pause = min(2*r.pause, max(poll, maxPoll))
 	}
-	r.next = now.Add(r.pause*4/5 + rand.N(r.pause*2/5+1))
+	return r.pause*4/5 + rand.N(r.pause*2/5+1)
 }
 
 // group are lanes that have read the same and so can be read together.

@@ -130,17 +130,21 @@ func (s *settler) prepare(ctx context.Context, conn *pgconn.PgConn) error {
 		if s.deletes[slot] != nil {
 			continue
 		}
-		statement := fmt.Sprintf(`DELETE FROM %s.outbox_%d WHERE id = ANY($1::bigint[])`, s.link.s.schema, slot)
-		if slot == slots {
-			statement = `DELETE FROM ` + s.link.s.schema + `.letters WHERE id = ANY($1::bigint[]) AND state = 0 AND due IS NULL`
-		}
-		prepared, err := conn.Prepare(ctx, "settle "+strconv.Itoa(slot), statement, nil)
+		prepared, err := conn.Prepare(ctx, "settle "+strconv.Itoa(slot), s.link.s.settleStatement(slot), nil)
 		if err != nil {
 			return err
 		}
 		s.deletes[slot] = prepared
 	}
 	return nil
+}
+
+// settleStatement deletes the rows $1 of a slot. Letters that were moved meanwhile have another state.
+func (s *Store) settleStatement(slot int) string {
+	if slot == slots {
+		return `DELETE FROM ` + s.schema + `.letters WHERE id = ANY($1::bigint[]) AND state = 0 AND due IS NULL`
+	}
+	return `DELETE FROM ` + s.partition(int16(slot)) + ` WHERE id = ANY($1::bigint[])`
 }
 
 // idArray writes ids as PostgreSQL reads an array.

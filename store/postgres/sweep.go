@@ -50,7 +50,7 @@ func (r *reader) missed(ctx context.Context) (map[*lane]int, error) {
 	suspects := map[int64]*lane{}
 	for after, more := int64(0), len(lanes) > 0; more; {
 		rows, err := r.link.conn.Query(ctx, r.sql(`SELECT id, txid::text::bigint, {lane}::text FROM {table}
-			WHERE id > $1 AND {mine} ORDER BY id LIMIT $2`), after, sweepRows, string(textArray(names)))
+			WHERE id > $1 AND id > 0 AND {mine} ORDER BY id LIMIT $2`), after, sweepRows, string(textArray(names)))
 		if err != nil {
 			return nil, err
 		}

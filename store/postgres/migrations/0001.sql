@@ -66,8 +66,9 @@ CREATE TABLE {schema}.letters (
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);
 ALTER TABLE {schema}.letters ALTER value SET STORAGE EXTERNAL;
 CREATE UNIQUE INDEX letters_dead_once ON {schema}.letters (identity) WHERE state = 1;
-CREATE INDEX letters_ready ON {schema}.letters (id) WHERE state = 0 AND due IS NULL; -- one reader reads all queues in the order of ids
-CREATE INDEX letters_ready_txid ON {schema}.letters (txid) WHERE state = 0 AND due IS NULL;
+-- One reader reads all queues. Where these two are for, their last conditions are added to the others, so that the planner can't take the one for the other.
+CREATE INDEX letters_ready ON {schema}.letters (id) WHERE state = 0 AND due IS NULL AND id > 0;
+CREATE INDEX letters_ready_txid ON {schema}.letters (txid) WHERE state = 0 AND due IS NULL AND txid > '0';
 CREATE INDEX letters_due ON {schema}.letters (queue, due, id) WHERE state = 0 AND due IS NOT NULL;
 CREATE INDEX letters_kept ON {schema}.letters (queue, state, id) WHERE state > 0;
 
