@@ -28,15 +28,15 @@ type natsServer struct {
 func natsComparisons(url string, server process) []comparison {
 	n := &natsServer{url: url}
 	return []comparison{
-		{title: "JetStream, publish", n: 20_000, server: server, measures: []measure{
+		{title: "JetStream, publish", n: 10_000, server: server, measures: []measure{
 			{"raw nats.go, asynchronously", n.rawPublish},
 			{"tidings, 500 per call", n.publish},
 		}},
-		{title: "JetStream, consume", n: 50_000, server: server, prepare: n.fill, measures: []measure{
+		{title: "JetStream, consume", n: 80_000, server: server, prepare: n.fill, measures: []measure{
 			{"raw nats.go", n.rawConsume},
 			{"tidings", n.consume},
 		}},
-		{title: "JetStream, end to end", n: 20_000, server: server, measures: []measure{
+		{title: "JetStream, end to end", n: 10_000, server: server, measures: []measure{
 			{"raw nats.go", n.rawEndToEnd},
 			{"tidings", n.endToEnd},
 		}},

@@ -64,7 +64,7 @@ func kafkaComparisons(url string, server process) []comparison {
 			{"raw franz-go, goroutines by key", k.rawSlow},
 			{"tidings", k.slow},
 		}},
-		{title: "Kafka, latency at 200 a second", n: 400, latency: true, measures: []measure{
+		{title: "Kafka, latency at 200 a second", n: 300, latency: true, measures: []measure{
 			{"nothing but this machine's timers", idle},
 			{"raw franz-go", k.publishing(k.rawLatency)},
 			{"tidings", k.publishing(k.latency)},

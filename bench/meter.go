@@ -80,13 +80,14 @@ func (t *trial) took(what string, d time.Duration) {
 }
 
 // countdown returns what a consumer calls once for each message that it has handled, and a channel that is closed when all n have been.
-// Counting starts with the first: by then everybody is connected.
+// Counting starts after a fifth of them: by then everybody is connected and has found its pace.
 func (t *trial) countdown() (handled func(), all <-chan struct{}) {
 	var count atomic.Int64
-	n, done := int64(t.n), make(chan struct{})
+	n, ahead, done := int64(t.n), int64(t.n/5), make(chan struct{})
+	t.n -= t.n / 5
 	return func() {
 		switch count.Add(1) {
-		case 1:
+		case ahead:
 			t.start()
 		case n:
 			t.stop()
