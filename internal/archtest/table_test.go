@@ -19,7 +19,7 @@ internal/outbox         <- broker store   tests: store/sqlite
 internal/admin          <- broker store internal/cloudevents github.com/google/uuid   tests: store/sqlite
 
 # What a service author touches.
-tidings                 <- broker store internal/cloudevents internal/consume internal/outbox github.com/google/uuid   tests: embedded broker/kafka
+tidings                 <- broker store internal/cloudevents internal/consume internal/outbox github.com/google/uuid   tests: embedded broker/kafka store/sqlite store/postgres
 
 # What is built on subscriptions.
 httpapi                 <- tidings
@@ -44,7 +44,7 @@ tidingstest             <- tidings broker broker/memory store store/memory
 
 # Programs.
 cmd/tidings             <- cli connect internal/admin internal/outbox embedded broker broker/nats store store/sqlite sse examples/tickets github.com/spf13/cobra   tests: github.com/nats-io/nats-server
-examples/tickets        <- tidings broker store forward lake sse github.com/google/uuid   tests: store/sqlite github.com/chromedp
+examples/tickets        <- tidings broker store forward lake sse github.com/google/uuid   tests: store/sqlite store/postgres github.com/chromedp
 examples/hello          <- tidings embedded store/sqlite
 
 # Test kits, and what only tests import.
