@@ -252,12 +252,18 @@ func (k *kit) insist(b broker.Broker, topic string, publisher int, oracle *Oracl
 		for i := range 48 { // six records of each of eight keys
 			open = append(open, numbered(oracle, topic, fmt.Sprint("publisher", publisher, "-key", i%8)))
 		}
-		for size := 16; len(open) > 0; size = len(open) {
-			open = k.sendOnce(b, open, size, oracle)
-			if k.Context().Err() != nil {
-				return
-			}
+		k.insistOn(b, open, 16, oracle)
+	}
+}
+
+// insistOn publishes records in calls of that size, and what failed of them again, until all are stored.
+func (k *kit) insistOn(b broker.Broker, open []broker.Record, size int, oracle *Oracle) {
+	for deadline := time.Now().Add(k.drain); len(open) > 0 && k.Context().Err() == nil; size = len(open) {
+		if time.Now().After(deadline) {
+			k.Errorf("%d records could not be stored within %s", len(open), k.drain)
+			return
 		}
+		open = k.sendOnce(b, open, size, oracle)
 	}
 }
 

@@ -263,13 +263,7 @@ func (k *kit) keepPublishing(b broker.Broker, oracle *Oracle, every time.Duratio
 			case <-tick.C:
 			}
 			records := next(i)
-			for j, o := range k.tryPublish(b, records...) {
-				if o.err != nil {
-					k.Errorf("publish: %v", o.err)
-					return
-				}
-				stored(oracle, &records[j])
-			}
+			k.insistOn(b, records, len(records), oracle)
 		}
 	}()
 	return sync.OnceFunc(func() {

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/tidings-go/tidings/broker"
@@ -35,34 +34,17 @@ func (k *kit) engine(b broker.Broker, cfg consume.Config, topics ...string) {
 	})
 }
 
-// publishAll publishes numbered records of keys, some hundred at a time, a few calls ahead of their answers, and returns when all are stored.
+// publishAll publishes numbered records of keys until all are stored, a few calls ahead of their answers.
 func (k *kit) publishAll(b broker.Broker, oracle *Oracle, topic string, count int, key func(i int) string) {
 	k.Helper()
-	const perCall = 500
-	ahead := make(chan struct{}, 8)
-	var open sync.WaitGroup
-	for from := 0; from < count; from += perCall {
-		records := make([]broker.Record, min(perCall, count-from))
+	const together, perCall = 4000, 500
+	for from := 0; from < count; from += together {
+		records := make([]broker.Record, min(together, count-from))
 		for i := range records {
 			records[i] = numbered(oracle, topic, key(from+i))
 		}
-		ahead <- struct{}{}
-		open.Add(1)
-		var left atomic.Int64
-		left.Store(int64(len(records)))
-		b.Publish(k.Context(), records, func(i int, _ broker.Receipt, err error) {
-			if left.Add(-1) == 0 {
-				defer open.Done()
-				defer func() { <-ahead }()
-			}
-			if err != nil {
-				k.Errorf("publish: %v", err)
-				return
-			}
-			stored(oracle, &records[i])
-		})
+		k.insistOn(b, records, perCall, oracle)
 	}
-	open.Wait()
 }
 
 // handler notes everything with the oracle.

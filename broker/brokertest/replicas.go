@@ -108,9 +108,7 @@ func (s *service) conclude(topic string, replicas ...replica) {
 	s.start()
 	b := k.open()
 	for i := range 32 {
-		r := numbered(&s.oracle, topic, fmt.Sprint("key", i))
-		k.publish(b, r)
-		stored(&s.oracle, &r)
+		k.insistOn(b, []broker.Record{numbered(&s.oracle, topic, fmt.Sprint("key", i))}, 1, &s.oracle)
 	}
 	v := k.judgeAll(&s.oracle)
 	if v.Repeats > before {
@@ -168,7 +166,7 @@ func ownerStandsStill(k *kit) {
 	publish := func() {
 		k.Helper()
 		for i := range 8 * keys {
-			k.insistOn(b, numbered(&s.oracle, topic, fmt.Sprint("key", i%keys)), &s.oracle)
+			k.insistOn(b, []broker.Record{numbered(&s.oracle, topic, fmt.Sprint("key", i%keys))}, 1, &s.oracle)
 		}
 	}
 	owner := s.start()
@@ -192,13 +190,6 @@ func ownerStandsStill(k *kit) {
 	} else {
 		s.conclude(topic, heir)
 	}
-}
-
-// insistOn publishes a record until it is stored.
-func (k *kit) insistOn(b broker.Broker, r broker.Record, oracle *Oracle) {
-	k.Helper()
-	k.within(k.drain, "a record is stored", func() bool { return k.tryPublish(b, r)[0].err == nil })
-	stored(oracle, &r)
 }
 
 // twoVersions replaces two replicas of a version by two of the next, under load. The old ones don't know the type "moved", which comes on the topic that
