@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +15,7 @@ import (
 
 // Services whose replicas break a promise, on a broker that keeps them all: order switched off, and fencing switched off.
 func TestBrokenServicesAreFound(t *testing.T) {
+	t.Parallel()
 	noBroken := func(s sound) sound { return s }
 	for _, c := range []struct {
 		name      string
@@ -110,81 +110,5 @@ func TestBadErrorsAreFound(t *testing.T) {
 				t.Errorf("the scenario was to say %q, and said %q", c.want, said)
 			}
 		})
-	}
-}
-
-func TestProxy(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go echo(conn)
-		}
-	}()
-	p := StartProxy(t, listener.Addr().String())
-	dial := func() (net.Conn, error) { return net.Dial("tcp", p.Address()) }
-	conn, err := dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	ask := func() error {
-		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-		if _, err := conn.Write([]byte("x")); err != nil {
-			return err
-		}
-		_, err := conn.Read(make([]byte, 1))
-		return err
-	}
-	if err := ask(); err != nil {
-		t.Fatal(err)
-	}
-	p.Slow(30*time.Millisecond, 1<<20)
-	began := time.Now()
-	if err := ask(); err != nil || time.Since(began) < 60*time.Millisecond {
-		t.Errorf("with 30 ms one way, there and back took %s, %v", time.Since(began), err)
-	}
-	p.Slow(0, 0)
-	p.FromServer.Shut()
-	time.AfterFunc(50*time.Millisecond, p.FromServer.Open)
-	began = time.Now()
-	if err := ask(); err != nil || time.Since(began) < 40*time.Millisecond {
-		t.Errorf("behind a valve that was shut for 50 ms, there and back took %s, %v", time.Since(began), err)
-	}
-	up := p.Down()
-	if err := ask(); err == nil {
-		t.Error("a connection outlived its server")
-	}
-	if conn, err := dial(); err == nil {
-		conn.Close()
-		t.Error("nobody is there, and yet a connection was accepted")
-	}
-	up()
-	if conn, err = dial(); err != nil {
-		t.Fatal(err)
-	}
-	if err := ask(); err != nil {
-		t.Errorf("the server is back: %v", err)
-	}
-}
-
-func echo(conn net.Conn) {
-	defer conn.Close()
-	buffer := make([]byte, 100)
-	for {
-		n, err := conn.Read(buffer)
-		if err != nil {
-			return
-		}
-		if _, err := conn.Write(buffer[:n]); err != nil {
-			return
-		}
 	}
 }

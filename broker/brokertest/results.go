@@ -97,12 +97,12 @@ func (r *results) compare(t *testing.T) {
 func compareFile(t *testing.T, path, want string) {
 	t.Helper()
 	if testenv.Update() {
-		if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(want), 0o600); err != nil { //nolint:gosec // The adapter says which file.
 			t.Error(err)
 		}
 		return
 	}
-	got, err := os.ReadFile(path) //nolint:gosec // The test says which file.
+	got, err := os.ReadFile(path) //nolint:gosec // The adapter says which file.
 	if err != nil {
 		t.Error(err)
 		return
