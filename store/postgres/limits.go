@@ -17,9 +17,10 @@ type limits struct {
 	rows int
 	age  time.Duration
 
-	mu   sync.Mutex
-	next time.Time // when to look again
-	full error
+	mu      sync.Mutex
+	looking bool
+	next    time.Time // when to look again
+	full    error
 }
 
 func newLimits(cfg Config) *limits { return &limits{rows: cfg.MaxRows, age: cfg.MaxAge} }
@@ -29,19 +30,31 @@ func (l *limits) check(ctx context.Context, s *Store, on session) error {
 	if l.rows == 0 && l.age == 0 {
 		return nil
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	before := time.Now()
-	if before.Before(l.next) {
-		return l.full
+	if full, known := l.known(before); known {
+		return full
 	}
 	full, err := l.look(ctx, s, on)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.looking = false
 	if err != nil {
 		return err
 	}
 	// A look that takes long, because the limit is high and nearly reached, is taken less often.
 	l.full, l.next = full, time.Now().Add(max(limitsAge, 20*time.Since(before)))
 	return full
+}
+
+// known returns what was seen last, unless it is time for the caller to look.
+func (l *limits) known(now time.Time) (full error, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.looking || now.Before(l.next) {
+		return l.full, true
+	}
+	l.looking = true
+	return nil, false
 }
 
 // look asks the database. The ids of the oldest and the newest row bound the number of rows, and cost nothing; only when that

@@ -19,9 +19,12 @@ import (
 	"github.com/tidings-go/tidings/store/storetest"
 )
 
-// The whole suite, with all but the relays' sessions through a pooler of transactions.
+// The whole suite, with all but the relays' sessions through a pooler of transactions. It takes half a minute and says little more than the test below.
 func TestStoreThroughPgBouncer(t *testing.T) {
 	t.Parallel()
+	if !testenv.Soak() {
+		return
+	}
 	server := pooled(t) + "&default_query_exec_mode=cache_describe"
 	storetest.Run(t, at(server, postgres.Config{Direct: testenv.Postgres(t)}))
 }

@@ -24,6 +24,7 @@ func TestStore(t *testing.T) {
 }
 
 func TestStoreOverDatabaseSQL(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, with(postgres.Config{SQL: true}))
 }
 
