@@ -31,7 +31,7 @@ func (l *limits) check(ctx context.Context, s *Store, on session) error {
 		return nil
 	}
 	before := time.Now()
-	if full, known := l.known(before); known {
+	if known, full := l.known(before); known {
 		return full
 	}
 	full, err := l.look(ctx, s, on)
@@ -47,14 +47,14 @@ func (l *limits) check(ctx context.Context, s *Store, on session) error {
 }
 
 // known returns what was seen last, unless it is time for the caller to look.
-func (l *limits) known(now time.Time) (full error, ok bool) {
+func (l *limits) known(now time.Time) (ok bool, full error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.looking || now.Before(l.next) {
-		return l.full, true
+		return true, l.full
 	}
 	l.looking = true
-	return nil, false
+	return false, nil
 }
 
 // look asks the database. The ids of the oldest and the newest row bound the number of rows, and cost nothing; only when that
