@@ -15,6 +15,9 @@ var driverOptions = []string{
 	"pool_max_conns", "pool_min_conns", "pool_max_conn_lifetime", "pool_max_conn_idle_time",
 }
 
+// defaultConnections are more than the driver's four, which a single subscription with its sixteen lanes would keep busy.
+const defaultConnections = "20"
+
 func (o *opener) openPostgres(ctx context.Context, a *address) error {
 	cfg := postgres.Config{SQL: o.cfg.SQL, Log: o.cfg.Log}
 	a.options.text("schema", &cfg.Schema)
@@ -42,6 +45,9 @@ func (o *opener) openPostgres(ctx context.Context, a *address) error {
 	}
 	if strings.Trim(a.path, "/") == "" {
 		return errors.New("the URL names no database: want postgres://HOST/DATABASE")
+	}
+	if !driver.Has("pool_max_conns") {
+		driver.Set("pool_max_conns", defaultConnections)
 	}
 	server := url.URL{Scheme: "postgres", Host: strings.Join(a.hosts, ","), Path: a.path, RawQuery: driver.Encode()}
 	if a.user != "" {

@@ -26,7 +26,7 @@ func TestDemoOnKafka(t *testing.T) {
 // demoOn runs platforms on a broker, which is killed in the middle of the first run. They leave each other alone.
 func demoOn(t *testing.T, server *brokerProcess) {
 	t.Helper()
-	first, total := filepath.Join(t.TempDir(), "first"), 400
+	first, total := filepath.Join(t.TempDir(), "first"), 300
 	if testenv.Soak() {
 		total = 20_000
 	}
@@ -74,14 +74,11 @@ func awaitEvents(t *testing.T, url string, events uint64) {
 	})
 }
 
-// Each sabotage is seen on a real broker too, and under names of its own.
+// What is sabotaged is seen on a real broker too.
 func TestTheSummaryShowsSabotageOnABroker(t *testing.T) {
 	t.Parallel()
-	server := startNATS(t)
-	for name, field := range sabotages {
-		r := tidings(t, "", "demo", "--broker", server.url, "--bookings", "100", "-o", "json", "--sabotage", name)
-		if s := r.summary(t); r.code != exitFailure || field(s) == 0 {
-			t.Errorf("%s: exit %d, summary %+v", name, r.code, s)
-		}
+	r := tidings(t, "", "demo", "--broker", startNATS(t).url, "--bookings", "100", "-o", "json", "--sabotage", "leak")
+	if s := r.summary(t); r.code != exitFailure || s.InternalInLake == 0 {
+		t.Errorf("exit %d, summary %+v", r.code, s)
 	}
 }

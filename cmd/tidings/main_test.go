@@ -38,7 +38,7 @@ type result struct {
 // tidings calls the command and waits for it.
 func tidings(t *testing.T, stdin string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd, out, status := command(ctx, args...)
 	cmd.Stdin = strings.NewReader(stdin)

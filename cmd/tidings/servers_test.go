@@ -84,7 +84,7 @@ func serveNATS(port, dir string) {
 // startKafka starts a Kafka of its own, from the program that scripts/services has installed.
 func startKafka(t *testing.T) *brokerProcess {
 	t.Helper()
-	home := kafkaHome(t)
+	home := testenv.KafkaHome(t)
 	dir := t.TempDir()
 	port, config := testenv.FreePort(t), filepath.Join(dir, "server.properties")
 	template, err := os.ReadFile("../../scripts/services.d/kafka.properties")
@@ -121,21 +121,4 @@ func startKafka(t *testing.T) *brokerProcess {
 	p.run()
 	t.Cleanup(p.kill)
 	return p
-}
-
-// kafkaHome is where Kafka is installed.
-func kafkaHome(t *testing.T) string {
-	t.Helper()
-	found, err := filepath.Glob("../../.services/bin/kafka-*")
-	if err == nil && len(found) > 0 {
-		if _, err = exec.LookPath("java"); err == nil {
-			return found[len(found)-1]
-		}
-	}
-	const complaint = "this test starts and kills a Kafka of its own: run 'scripts/services up --install'"
-	if testenv.CI() {
-		t.Fatal(complaint)
-	}
-	t.Skip(complaint)
-	return ""
 }

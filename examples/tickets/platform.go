@@ -128,14 +128,18 @@ func (c *Config) check() error {
 // migrate makes the tables of the lake and the platform. In PostgreSQL two processes that make a table at the same moment can collide, though both say
 // IF NOT EXISTS: who has lost finds the table made when it tries again.
 func migrate(ctx context.Context, db *sql.DB) error {
-	const tries = 3
-	var err error
-	for range tries {
-		if err = makeTables(ctx, db); err == nil {
-			return nil
+	const tries = 20
+	for try := 1; ; try++ {
+		err := makeTables(ctx, db)
+		if err == nil || try == tries {
+			return err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return err
 		}
 	}
-	return err
 }
 
 func makeTables(ctx context.Context, db *sql.DB) error {

@@ -15,6 +15,7 @@ import (
 	"github.com/tidings-go/tidings/broker"
 	"github.com/tidings-go/tidings/broker/memory"
 	"github.com/tidings-go/tidings/examples/tickets"
+	"github.com/tidings-go/tidings/store"
 	"github.com/tidings-go/tidings/store/sqlite"
 )
 
@@ -95,7 +96,7 @@ type platform struct {
 	stop   func()
 }
 
-// start runs a platform; wrap, which may be nil, puts something around its broker.
+// start runs a platform on SQLite; wrap, which may be nil, puts something around its broker.
 func start(tb testing.TB, wrap func(broker.Broker) broker.Broker) *platform {
 	tb.Helper()
 	s, err := sqlite.Open(tb.Context(), filepath.Join(tb.TempDir(), "tickets.db"), sqlite.Config{})
@@ -103,6 +104,12 @@ func start(tb testing.TB, wrap func(broker.Broker) broker.Broker) *platform {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = s.Close() })
+	return startOn(tb, s, s.DB(), wrap)
+}
+
+// startOn runs a platform on a store.
+func startOn(tb testing.TB, s store.Store, db *sql.DB, wrap func(broker.Broker) broker.Broker) *platform {
+	tb.Helper()
 	m := memory.New(memory.Config{})
 	tb.Cleanup(func() { _ = m.Close() })
 	var b broker.Broker = m
@@ -110,7 +117,7 @@ func start(tb testing.TB, wrap func(broker.Broker) broker.Broker) *platform {
 		b = wrap(b)
 	}
 	log := slog.New(slog.NewTextHandler(tb.Output(), nil))
-	p, err := tickets.New(tb.Context(), tickets.Config{Broker: b, Store: s, DB: s.DB(), Addr: "127.0.0.1:0", Log: log})
+	p, err := tickets.New(tb.Context(), tickets.Config{Broker: b, Store: s, DB: db, Addr: "127.0.0.1:0", Log: log})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -130,7 +137,7 @@ func start(tb testing.TB, wrap func(broker.Broker) broker.Broker) *platform {
 		done <- nil
 		tb.Fatalf("the platform ended: %v", err)
 	}
-	return &platform{p, tb, s.DB(), b, stop}
+	return &platform{p, tb, db, b, stop}
 }
 
 func (p *platform) quiet() {
