@@ -15,7 +15,7 @@ import (
 )
 
 // conformanceConfig is that of all clients of the conformance suite, in child processes too.
-var conformanceConfig = redis.Config{LeaseTTL: 6 * time.Second, PublishTimeout: 5 * time.Second, MaxRecordBytes: 1 << 20}
+var conformanceConfig = redis.Config{LeaseTTL: 4 * time.Second, PublishTimeout: 5 * time.Second, MaxRecordBytes: 1 << 20}
 
 func TestConformance(t *testing.T) {
 	s := startServer(t, durable...)

@@ -20,7 +20,7 @@ type feed interface {
 	// read returns up to count records. If there are none it waits for some, no longer than a moment.
 	read(ctx context.Context, count int) (chunk, error)
 	// settle acknowledges entries. To do so again changes nothing.
-	settle(ctx context.Context, ids []string) error
+	settle(ctx context.Context, ids []entryID) error
 }
 
 // chunk is records as they were read, with their places in the stream. They have no sequences yet.
@@ -198,11 +198,11 @@ func (o *owner) guarded(ctx context.Context, command goredis.Cmder) error {
 	return explain(t.run(ctx, o.b))
 }
 
-func (o *owner) settle(ctx context.Context, ids []string) error {
+func (o *owner) settle(ctx context.Context, ids []entryID) error {
 	args := make([]any, 0, len(ids)+3)
 	args = append(args, "xack", o.src.stream, o.src.group)
-	for i := range ids {
-		args = append(args, &ids[i])
+	for _, id := range ids {
+		args = append(args, id.String())
 	}
 	return o.guarded(ctx, goredis.NewIntCmd(ctx, args...))
 }
@@ -228,7 +228,7 @@ func (l *loner) read(ctx context.Context, count int) (chunk, error) {
 	return c, err
 }
 
-func (*loner) settle(context.Context, []string) error { return nil }
+func (*loner) settle(context.Context, []entryID) error { return nil }
 
 // tail asks for what is in a stream behind an entry. The server waits for a moment if there is nothing.
 func (b *Broker) tail(ctx context.Context, stream string, after entryID, count int, a *answer) error {

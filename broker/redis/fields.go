@@ -127,7 +127,7 @@ type textBuffer struct{ strings.Builder }
 
 func (b *textBuffer) add(text []byte) string {
 	begin := b.Len()
-	b.Write(text)
+	_, _ = b.Write(text)
 	return b.String()[begin:]
 }
 

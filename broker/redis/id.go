@@ -47,6 +47,13 @@ func (id entryID) compare(o entryID) int {
 	return cmp.Or(cmp.Compare(id.ms, o.ms), cmp.Compare(id.n, o.n))
 }
 
+func maxID(a, b entryID) entryID {
+	if a.compare(b) < 0 {
+		return b
+	}
+	return a
+}
+
 func (id entryID) time() time.Time { return time.UnixMilli(int64(min(id.ms, maxMillis))) }
 
 // sequence is the ID as one number. IDs that somebody chose, like 99999999999999999-5, may not fit and have the nearest that does.

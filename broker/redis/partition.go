@@ -47,12 +47,11 @@ type partition struct {
 	queue           []chunk // without empty ones
 	records, queued int     // in queue, and their bytes
 	guess           int     // bytes in one record
-	// received is the last entry that went into the queue, fetched the last that left it.
-	received, fetched entryID
-	numbers           numbers
+	received        entryID // the last entry that went into the queue
+	numbers         numbers
 	// unsettled are the entries that were fetched, in order, but for the settled ones at the beginning.
 	unsettled []handed
-	settled   []string // and not acknowledged yet
+	settled   []entryID // and not acknowledged yet
 	atEnd     bool
 	closed    bool
 }
@@ -142,7 +141,6 @@ func (p *partition) take(limit, maxBytes int) (deliveries []broker.Delivery, end
 			p.unsettled = append(p.unsettled, handed{sequence: deliveries[i].Sequence, id: c.places[i].id})
 		}
 	}
-	p.fetched = c.places[n-1].id
 	c.deliveries, c.places = c.deliveries[n:], c.places[n:]
 	if len(c.places) == 0 {
 		p.queue[0] = chunk{}
@@ -193,7 +191,7 @@ func (p *partition) find(sequence uint64) (int, bool) {
 func (p *partition) finish(h *handed) {
 	if !h.done {
 		h.done = true
-		p.settled = append(p.settled, h.id.String())
+		p.settled = append(p.settled, h.id)
 	}
 }
 
@@ -235,7 +233,7 @@ func (p *partition) acknowledge() {
 }
 
 // unacknowledged are the next entries to acknowledge. Only acknowledge removes them.
-func (p *partition) unacknowledged() (ids []string, closed bool) {
+func (p *partition) unacknowledged() (ids []entryID, closed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.settled[:min(len(p.settled), maxAcks)], p.closed

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 )
 
 // open opens the feed. It tries until that works, stop is closed, or the partition is lost.
@@ -90,23 +89,27 @@ func (p *partition) room() (count int, more bool) {
 func (p *partition) add(c chunk) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	var known map[entryID]bool
 	kept, size := 0, 0
 	for i, at := range c.places {
 		size += at.size
-		switch {
-		case p.src.toEnd && at.id.compare(p.src.end) > 0:
+		if p.src.toEnd && at.id.compare(p.src.end) > 0 {
 			p.atEnd = true
-		case at.id.compare(p.received) <= 0:
-			p.skip(at.id)
-		default:
-			if kept < i {
-				c.deliveries[kept], c.places[kept] = c.deliveries[i], at
-			}
-			c.deliveries[kept].Sequence = p.numbers.next(at.id)
-			kept++
-			p.received = at.id
-			p.queued += at.size
+			continue
 		}
+		if at.id.compare(p.received) <= 0 {
+			if known == nil {
+				known = p.known()
+			}
+			if p.comesAgain(at.id, known) {
+				continue
+			}
+		}
+		c.deliveries[kept], c.places[kept] = c.deliveries[i], at
+		c.deliveries[kept].Sequence = p.numbers.next(at.id)
+		kept++
+		p.received = maxID(p.received, at.id)
+		p.queued += at.size
 	}
 	n := len(c.places)
 	if n > 0 {
@@ -122,15 +125,30 @@ func (p *partition) add(c chunk) {
 	wake(p.arrived)
 }
 
-// skip drops an entry that came again. If it is settled by now, the server did not get to know, or has forgotten.
-func (p *partition) skip(id entryID) {
-	if id.compare(p.fetched) > 0 {
-		return // it is in the queue
+// known are the entries that this owner has received, and whether it has settled them. Those that are settled and acknowledged
+// are not among them: if they come again, the server has forgotten that, and nobody can tell them from others.
+func (p *partition) known() map[entryID]bool {
+	known := make(map[entryID]bool, p.records+len(p.unsettled)+len(p.settled))
+	for i := range p.queue {
+		for _, at := range p.queue[i].places {
+			known[at.id] = false
+		}
 	}
-	i, found := slices.BinarySearchFunc(p.unsettled, id, func(h handed, id entryID) int { return h.id.compare(id) })
-	if found && !p.unsettled[i].done {
-		return
+	for _, h := range p.unsettled {
+		known[h.id] = h.done
 	}
-	p.settled = append(p.settled, id.String())
-	wake(p.dirty)
+	for _, id := range p.settled {
+		known[id] = true
+	}
+	return known
+}
+
+// comesAgain reports whether an entry need not be delivered. One that is settled is acknowledged again.
+func (p *partition) comesAgain(id entryID, known map[entryID]bool) bool {
+	settled, here := known[id]
+	if settled {
+		p.settled = append(p.settled, id)
+		wake(p.dirty)
+	}
+	return here
 }

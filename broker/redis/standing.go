@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -160,7 +159,8 @@ func (b *Broker) behind(ctx context.Context, stream string, g goredis.XInfoGroup
 	}
 }
 
-// replication is on how many servers a topic is kept: the one that has its first partition, and its replicas.
+// replication is on how many servers a topic is kept: the one that has its first partition, and its replicas
+// that follow it.
 func (b *Broker) replication(ctx context.Context, t *topic) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
@@ -172,8 +172,13 @@ func (b *Broker) replication(ctx context.Context, t *topic) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("count the replicas: %w", err)
 	}
-	replicas, _ := strconv.Atoi(info["Replication"]["connected_slaves"])
-	return 1 + replicas, nil
+	n := 1
+	for name, state := range info["Replication"] {
+		if strings.HasPrefix(name, "slave") && strings.Contains(state, "state=online") {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // allTopics are all topics that any server has.

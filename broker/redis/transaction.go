@@ -51,9 +51,22 @@ func (t *transaction) run(ctx context.Context, b *Broker) error {
 		if err == nil || errors.Is(err, goredis.TxFailedErr) || goredis.IsExecAbortError(err) {
 			watching = false
 		}
-		if errors.Is(err, goredis.TxFailedErr) {
+		switch {
+		case errors.Is(err, goredis.TxFailedErr):
 			return errChanged
+		case goredis.IsExecAbortError(err):
+			return t.refusal(err)
 		}
 		return err
 	})
+}
+
+// refusal is why the server did not take one of the commands, and so did none.
+func (t *transaction) refusal(err error) error {
+	for _, c := range t.do {
+		if because := c.Err(); because != nil && !goredis.IsExecAbortError(because) {
+			return because
+		}
+	}
+	return err
 }
