@@ -45,6 +45,12 @@ tidingstest             <- tidings broker broker/memory store store/memory
 # Programs.
 cmd/tidings             <- cli connect internal/admin internal/outbox embedded broker broker/nats store store/sqlite sse examples/tickets github.com/spf13/cobra   tests: github.com/nats-io/nats-server
 examples/tickets        <- tidings broker store forward lake sse github.com/google/uuid   tests: store/sqlite store/postgres github.com/chromedp
+examples/delivery <- tidings broker connect httpapi examples/delivery/order examples/delivery/tracking examples/delivery/payment examples/delivery/notification examples/delivery/audit github.com/google/uuid   tests: tidingstest github.com/nats-io/nats.go
+examples/delivery/order <- tidings store   tests: store/sqlite
+examples/delivery/tracking <- tidings store examples/delivery/order   tests: store/sqlite
+examples/delivery/payment <- tidings store examples/delivery/order
+examples/delivery/notification <- tidings   tests: tidingstest
+examples/delivery/audit <- tidings store examples/delivery/order   tests: tidingstest
 examples/hello          <- tidings embedded store/sqlite
 
 # Test kits, and what only tests import.

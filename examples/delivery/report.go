@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/examples/delivery/order"
+)
+
+// summary tells what became of all orders. All but the first group is worked out by reading database and broker back: the rows of package order are the truth, with which
+// the rest is compared.
+type summary struct {
+	Requests  int     `json:"requests"`
+	Failed    int     `json:"failed"`
+	Seconds   float64 `json:"seconds"`
+	PerSecond float64 `json:"per_second"`
+	Median    float64 `json:"median_ms"`
+	P99       float64 `json:"p99_ms"`
+
+	Orders   int64 `json:"orders"`
+	Payments int64 `json:"payments"`
+	Steps    int64 `json:"steps"`
+	Entries  int64 `json:"audit_entries"`
+	Events   int64 `json:"events"`
+	// Again is how often the audit got an order that it had entered. That is allowed, and happens after a crash.
+	Again int64 `json:"audited_again"`
+
+	// Lost counts what should be there and is not: events on the topic, steps in the tracking, entries of the audit, orders of payments.
+	Lost int64 `json:"lost"`
+	// Doubled counts steps that were taken twice, and steps and events that no order has made.
+	Doubled int64 `json:"doubled_effects"`
+	// OutOfOrder counts steps that were taken after a later one of their order.
+	OutOfOrder int64 `json:"out_of_order"`
+	// DeadLetters is how many messages were given up, and OutboxLeft how many were not sent.
+	DeadLetters int64 `json:"dead_letters"`
+	OutboxLeft  int64 `json:"outbox_left"`
+}
+
+// fine reports whether nothing is wrong.
+func (s *summary) fine() bool {
+	return s.Failed == 0 && s.Lost == 0 && s.Doubled == 0 && s.OutOfOrder == 0 && s.DeadLetters == 0 && s.OutboxLeft == 0
+}
+
+func (s *summary) print(out io.Writer, format string) error {
+	if format == "json" {
+		return json.NewEncoder(out).Encode(s)
+	}
+	_, err := fmt.Fprintf(out, `requests         %d (%d failed) in %.1f s: %.0f per second, median %.1f ms, 99%% within %.1f ms
+orders           %d, and %d payments
+events           %d
+tracking steps   %d
+audit entries    %d (%d came again)
+lost             %d
+doubled effects  %d
+out of order     %d
+dead letters     %d
+left in outbox   %d
+`, s.Requests, s.Failed, s.Seconds, s.PerSecond, s.Median, s.P99, s.Orders, s.Payments, s.Events, s.Steps, s.Entries, s.Again,
+		s.Lost, s.Doubled, s.OutOfOrder, s.DeadLetters, s.OutboxLeft)
+	return err
+}
+
+// report reads everything back. Ask when the system has come to rest; before, what is under way is counted as lost.
+func (s *system) report(ctx context.Context) (summary, error) {
+	c := counter{ctx: ctx, system: s}
+	r := summary{
+		Orders:   c.count(`SELECT count(*) FROM orders`),
+		Payments: c.count(`SELECT count(*) FROM payments`),
+		Steps:    c.count(`SELECT count(*) FROM tracking_steps`),
+		Entries:  c.count(`SELECT count(*) FROM audit_entries`),
+		Again:    c.count(`SELECT COALESCE(CAST(SUM(seen - 1) AS BIGINT), 0) FROM audit_entries`),
+		OutOfOrder: c.count(`SELECT count(*) FROM tracking_steps AS s WHERE EXISTS (
+			SELECT 1 FROM tracking_steps AS before WHERE before.order_id = s.order_id AND before.step < s.step AND before.revision > s.revision)`),
+		Events: c.events(),
+	}
+	revisions := c.count(`SELECT COALESCE(CAST(SUM(revision) AS BIGINT), 0) FROM orders`)
+	matched := c.count(`SELECT count(*) FROM (SELECT DISTINCT order_id, tracking_steps.revision
+		FROM tracking_steps JOIN orders ON id = order_id WHERE tracking_steps.revision BETWEEN 1 AND orders.revision) AS matched`)
+	expected := revisions + r.Orders // each order is told of in two versions
+	r.Lost = revisions - matched + max(0, expected-r.Events)
+	r.Doubled = r.Steps - matched + max(0, r.Events-expected)
+	r.Lost += c.count(`SELECT count(*) FROM orders WHERE NOT EXISTS (
+		SELECT 1 FROM audit_entries WHERE order_id = orders.id AND audit_entries.amount = orders.amount)`)
+	r.Lost += c.count(`SELECT count(*) FROM payments WHERE NOT EXISTS (
+		SELECT 1 FROM orders WHERE orders.id = order_id AND orders.amount = payments.amount)`)
+	r.OutboxLeft, r.DeadLetters = c.waiting()
+	return r, c.err
+}
+
+// counter counts. After the first error it does nothing more.
+type counter struct {
+	*system
+	ctx context.Context //nolint:containedctx // it lives for one report
+	err error
+}
+
+func (c *counter) count(query string) (n int64) {
+	if c.err == nil {
+		c.err = c.DB.QueryRowContext(c.ctx, query).Scan(&n)
+	}
+	return n
+}
+
+// waiting is what is in the store: rows of the outbox, and dead letters.
+func (c *counter) waiting() (outbox, dead int64) {
+	if c.err != nil {
+		return 0, 0
+	}
+	status, err := c.Store.Status(c.ctx)
+	for _, q := range status.Queues {
+		dead += q.Dead
+		if q.Queue == "" {
+			outbox += q.Ready + q.Scheduled + q.Held
+		}
+	}
+	c.err = err
+	return outbox, dead
+}
+
+// events counts the different messages on the topic of orders.
+func (c *counter) events() int64 {
+	topic, err := c.topic()
+	if err != nil || c.err != nil {
+		c.err = errors.Join(c.err, err)
+		return 0
+	}
+	var mu sync.Mutex
+	seen := map[[2]string]bool{}
+	err = c.Broker.Consume(c.ctx, broker.Reader{Topics: []string{topic}, ToEnd: true}, func(ctx context.Context, p broker.Partition) {
+		for {
+			deliveries, end := p.Fetch(ctx, 1000, 4<<20)
+			mu.Lock()
+			for i := range deliveries {
+				id, _ := deliveries[i].Header("ce-id")
+				typ, _ := deliveries[i].Header("ce-type")
+				seen[[2]string{id, typ}] = true
+			}
+			if end != nil && !errors.Is(end, io.EOF) {
+				c.err = end
+			}
+			mu.Unlock()
+			if end != nil {
+				return
+			}
+		}
+	})
+	c.err = errors.Join(c.err, err, c.ctx.Err())
+	return int64(len(seen))
+}
+
+// topic is where the public events of orders are.
+func (s *system) topic() (string, error) {
+	d := order.OrderCreatedV2.Definition()
+	e, ok := s.app.Catalog().Event(d.Domain, d.Name, d.Version)
+	if !ok {
+		return "", fmt.Errorf("the app has no event %s", d.Type())
+	}
+	return e.PublishTopic, nil
+}
+
+// rest waits until nothing is left to handle or to send.
+func (s *system) rest(ctx context.Context) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	idle := 0
+	for idle < 2 { // a message may be on its way from the outbox to the topic
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for rest: %w", context.Cause(ctx))
+		}
+		left, err := s.unfinished(ctx)
+		if err != nil {
+			return err
+		}
+		if idle++; left > 0 {
+			idle = 0
+		}
+	}
+	return nil
+}
+
+// unfinished is how many rows wait in the outbox, and how many messages subscriptions have not finished.
+func (s *system) unfinished(ctx context.Context) (uint64, error) {
+	c := counter{ctx: ctx, system: s}
+	outbox, _ := c.waiting()
+	states, err := s.app.Topics(ctx)
+	left := uint64(outbox)
+	for i := range states {
+		for _, lag := range states[i].Lag {
+			left += lag
+		}
+	}
+	return left, errors.Join(c.err, err)
+}

@@ -1,0 +1,336 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidings-go/tidings"
+	"github.com/tidings-go/tidings/connect"
+	"github.com/tidings-go/tidings/examples/delivery/audit"
+	"github.com/tidings-go/tidings/examples/delivery/notification"
+	"github.com/tidings-go/tidings/examples/delivery/order"
+	"github.com/tidings-go/tidings/examples/delivery/tracking"
+	"github.com/tidings-go/tidings/internal/testenv"
+	"github.com/tidings-go/tidings/tidingstest"
+)
+
+// place is where a system runs.
+type place struct{ broker, store string }
+
+func embeddedPlace(t *testing.T) place {
+	t.Helper()
+	here := "embedded:" + url.PathEscape(t.TempDir())
+	return place{here, here}
+}
+
+func memoryPlace(t *testing.T) place {
+	t.Helper()
+	return place{"memory:", sqliteURL(t)}
+}
+
+func sqliteURL(t *testing.T) string {
+	t.Helper()
+	return "sqlite://" + filepath.Join(t.TempDir(), "delivery.db")
+}
+
+// newEnv is the name of an environment of the test's own, so that tests can share a broker.
+func newEnv() string { return "delivery-" + strings.ToLower(rand.Text()[:8]) }
+
+// newDatabase makes a PostgreSQL database and drops it after the test.
+func newDatabase(t *testing.T) string {
+	t.Helper()
+	server, name := testenv.Postgres(t), "delivery_"+strings.ToLower(rand.Text()[:8])
+	do := func(statement string) {
+		c, err := connect.Open(context.WithoutCancel(t.Context()), connect.Config{Store: server, SQL: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.DB.Exec(statement)
+		if err = errors.Join(err, c.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	do("CREATE DATABASE " + name)
+	t.Cleanup(func() { do("DROP DATABASE " + name + " WITH (FORCE)") })
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+// open opens what a system needs, with the tables made.
+func open(t *testing.T, p place) config {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	c, err := connect.Open(t.Context(), connect.Config{Broker: p.broker, Store: p.store, SQL: true, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if bad := c.Close(); bad != nil {
+			t.Error(bad)
+		}
+	})
+	if err = makeTables(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	return config{Connection: c, Env: newEnv(), AuditWait: 50 * time.Millisecond, Addr: "127.0.0.1:0", Log: log}
+}
+
+// start runs a system until the test ends. add, if it is not nil, adds modules.
+func start(t *testing.T, p place, add func(s *system)) *system {
+	t.Helper()
+	s, err := newSystem(t.Context(), open(t, p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if add != nil {
+		add(s)
+	}
+	begin(t, s)
+	return s
+}
+
+// begin runs a system until the test ends.
+func begin(t *testing.T, s *system) {
+	t.Helper()
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	go func() {
+		ended <- s.during(ctx, func(ctx context.Context) error {
+			close(ready)
+			<-ctx.Done()
+			return nil
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case <-ready:
+	case err := <-ended:
+		ended <- nil
+		t.Fatalf("the system ended: %v", err)
+	}
+}
+
+// ask calls a request, which must succeed.
+func ask[Q, R any](t *testing.T, s *system, request *tidings.Request[Q, R], question Q) R {
+	t.Helper()
+	answer, err := request.Call(t.Context(), s.app, question)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer
+}
+
+func TestLoadEmbedded(t *testing.T) {
+	t.Parallel()
+	testLoad(t, embeddedPlace(t))
+}
+
+func TestLoadOnNATSAndPostgreSQL(t *testing.T) {
+	t.Parallel()
+	testLoad(t, place{testenv.NATS(t), newDatabase(t)})
+}
+
+func TestLoadOnNATSAndSQLite(t *testing.T) {
+	t.Parallel()
+	testLoad(t, place{testenv.NATS(t), sqliteURL(t)})
+}
+
+// testLoad makes requests, and then breaks the database to see that the summary tells.
+func testLoad(t *testing.T, p place) {
+	t.Helper()
+	s := start(t, p, nil)
+	requests := 300
+	if testenv.Soak() {
+		requests = 20_000
+	}
+	var out bytes.Buffer
+	if err := s.load(t.Context(), options{load: requests, output: "json"}, &out); err != nil {
+		t.Fatalf("%v: %s", err, &out)
+	}
+	var r summary
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil || !r.fine() || r.Requests != requests || r.Orders < 32 || r.Entries != r.Orders || r.Steps <= r.Orders || r.PerSecond == 0 {
+		t.Errorf("%v: %s", err, &out)
+	}
+	for _, harm := range []struct {
+		statement string
+		shows     func(s summary) bool
+	}{
+		{`UPDATE tracking_steps SET step = 10 - step`, func(s summary) bool { return s.OutOfOrder > 0 && s.Lost == 0 && s.Doubled == 0 }},
+		{`INSERT INTO tracking_steps SELECT order_id, 20, revision, text FROM tracking_steps WHERE revision = 1`, func(s summary) bool { return s.Doubled == r.Orders && s.Lost == 0 }},
+		{`DELETE FROM tracking_steps WHERE revision = 2`, func(s summary) bool { return s.Lost > 0 && s.Lost <= r.Orders }},
+		{`UPDATE audit_entries SET amount = amount + 1`, func(s summary) bool { return s.Lost > r.Orders }},
+		{`DELETE FROM orders`, func(s summary) bool { return s.Lost == r.Payments && s.Doubled >= r.Events }},
+	} {
+		if _, err := s.DB.ExecContext(t.Context(), harm.statement); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.report(t.Context()); err != nil || got.fine() || !harm.shows(got) {
+			t.Errorf("%s: %v, %+v", harm.statement, err, got)
+		}
+	}
+}
+
+// Modules are added, and so started, in any order. One that begins to order and to publish when it starts is missed by nobody.
+func TestModulesStartInAnyOrder(t *testing.T) {
+	t.Parallel()
+	for name, p := range map[string]func(t *testing.T) place{
+		"memory":   memoryPlace,
+		"embedded": embeddedPlace,
+		"nats":     func(t *testing.T) place { t.Helper(); return place{testenv.NATS(t), sqliteURL(t)} },
+	} {
+		for turn := range 5 {
+			t.Run(fmt.Sprint(name, turn), func(t *testing.T) {
+				t.Parallel()
+				if name != "memory" && turn%2 == 1 && !testenv.Soak() {
+					t.Skip("a soak test")
+				}
+				testOrder(t, p(t), turn)
+			})
+		}
+	}
+}
+
+// testOrder adds the module that orders and the five others, beginning with another one each turn, forwards or backwards.
+func testOrder(t *testing.T, p place, turn int) {
+	t.Helper()
+	cfg := open(t, p)
+	app := newApp(cfg)
+	const orders = 3
+	add := append(modules(cfg), func(app *tidings.App) {
+		m := app.AddModule("importer", "order")
+		m.OnStart(func(ctx context.Context) error {
+			for n := range orders {
+				id := fmt.Sprint("imported-", n)
+				_, err := order.CreateOrder.Call(ctx, m, order.Create{OrderID: id, Amount: 1, CustomerID: "ada", Currency: "EUR", Items: []string{"cup"}})
+				if err == nil {
+					_, err = order.MoveParcel.Call(ctx, m, order.Move{OrderID: id, Place: "Hamburg", Depot: true})
+				}
+				if err == nil {
+					_, err = order.MoveParcel.Call(ctx, m, order.Move{OrderID: id, Place: "A7"})
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	for i := range add {
+		if turn%2 == 1 {
+			i = len(add) - 1 - i
+		}
+		add[(i+turn)%len(add)](app)
+	}
+	s := &system{config: cfg, app: app, web: addWeb(app, cfg)}
+	begin(t, s)
+	testenv.Eventually(t, 30*time.Second, func() error {
+		var err error
+		heard := ask(t, s, notification.LatestNotices, notification.Latest{})
+		different := map[string]bool{}
+		for _, n := range heard.Latest {
+			different[n.Event+string(n.Data)] = true
+		}
+		if len(different) != 3*orders {
+			err = fmt.Errorf("notices %v", different)
+		}
+		if entries := ask(t, s, audit.LatestEntries, audit.Latest{}); len(entries) != orders {
+			err = errors.Join(err, fmt.Errorf("audit entries %v", entries))
+		}
+		for n := range orders {
+			j, failed := tracking.TrackOrder.Call(t.Context(), app, tracking.Track{OrderID: fmt.Sprint("imported-", n)})
+			if failed == nil && (len(j.Steps) != 1 || j.Place != "Hamburg") {
+				failed = fmt.Errorf("journey %+v", j)
+			}
+			err = errors.Join(err, failed)
+		}
+		return err
+	})
+}
+
+// Orders of v1, of before there was a v2, are tracked, audited and told of like the others. One that can't be is a dead letter.
+func TestOldMessagesAreHandled(t *testing.T) {
+	t.Parallel()
+	s := start(t, memoryPlace(t), func(s *system) {
+		past := s.app.AddModule("past", "order")
+		past.Emits(order.OrderCreatedV1)
+		past.OnStart(func(ctx context.Context) error {
+			return past.Direct().Publish(ctx,
+				order.OrderCreatedV1.New(order.CreatedV1{OrderID: "old", Amount: 995}),
+				order.OrderCreatedV1.New(order.CreatedV1{OrderID: "free", Amount: 0}))
+		})
+	})
+	testenv.Eventually(t, 30*time.Second, func() error {
+		j, err := tracking.TrackOrder.Call(t.Context(), s.app, tracking.Track{OrderID: "old"})
+		if err == nil && (len(j.Steps) != 1 || j.Steps[0] != "ordered 0 items for 9.95 EUR") {
+			t.Errorf("tracked %+v", j)
+		}
+		if heard := ask(t, s, notification.LatestNotices, notification.Latest{}); heard.Count != 2 || heard.Latest[0].Event != "order.OrderCreated.v1" {
+			err = errors.Join(err, fmt.Errorf("heard %+v", heard))
+		}
+		r, failed := s.report(t.Context())
+		if failed == nil && (r.Entries != 1 || r.DeadLetters != 1) {
+			failed = fmt.Errorf("%+v", r)
+		}
+		return errors.Join(err, failed)
+	})
+}
+
+// While the ledger is closed, orders wait for it, and nothing else does.
+func TestOrdersWaitForTheLedger(t *testing.T) {
+	t.Parallel()
+	s := start(t, memoryPlace(t), nil)
+	ask(t, s, audit.CloseLedger, audit.Close{Closed: true})
+	for n := range 10 { // a full batch, so that it is tried at once
+		c := order.Create{OrderID: fmt.Sprint("o-", n), Amount: 5, CustomerID: "ada", Currency: "EUR", Items: []string{"cup"}}
+		if n == 0 {
+			c.Amount = 2_000_000_00
+		}
+		ask(t, s, order.CreateOrder, c)
+	}
+	testenv.Eventually(t, 20*time.Second, func() error {
+		stats := s.app.Stats()[0] // those of the audit
+		r, err := s.report(t.Context())
+		if err == nil && (r.Steps != 10 || r.Entries != 0 || stats.Failed < 10) {
+			err = fmt.Errorf("%+v, %+v", r, stats)
+		}
+		return err
+	})
+	ask(t, s, audit.CloseLedger, audit.Close{Closed: false})
+	testenv.Eventually(t, 30*time.Second, func() error { // nine are entered, and the one over too much is refused
+		r, err := s.report(t.Context())
+		if err == nil && (r.Entries != 9 || r.DeadLetters != 1) {
+			err = fmt.Errorf("%+v", r)
+		}
+		return err
+	})
+}
+
+// Modules, events, requests, topics, scopes and keys are as in testdata/topology-delivery.json.
+func TestTopology(t *testing.T) {
+	cfg := open(t, memoryPlace(t))
+	cfg.Env = "dev"
+	s, err := newSystem(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tidingstest.Topology(t, s.app)
+}
