@@ -7,6 +7,7 @@
 //
 //	shop run                          run the service
 //	shop manifest > shop.json         what the service consists of, for where the binary is not
+//	shop describe                     the same for people, as a table or a picture
 //	shop topics plan                  what would be created or changed at the broker
 //	shop topics apply                 do it
 //	shop topics check                 compare, for CI
@@ -61,7 +62,7 @@ func Command(app *tidings.App) *cobra.Command {
 func Tools() []*cobra.Command { return commands(&source{}) }
 
 func commands(from *source) []*cobra.Command {
-	all := []*cobra.Command{topicsCommand(from), doctorCommand(from), subscriptionsCommand(from), tailCommand(from)}
+	all := []*cobra.Command{describeCommand(from), topicsCommand(from), doctorCommand(from), subscriptionsCommand(from), tailCommand(from)}
 	for _, cmd := range all {
 		cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	}
