@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -94,6 +95,7 @@ func fillBacklog(b *testing.B, s *postgres.Store, topic string) {
 }
 
 func benchmarkDrain(b *testing.B, to broker.Broker, topic string) {
+	b.Helper()
 	s := ready(b, postgres.Config{})
 	var spent, published time.Duration
 	for b.Loop() {
@@ -127,12 +129,12 @@ func atLeast(stats *outbox.Stats, want int64) error {
 
 func empty(tb testing.TB, s *postgres.Store) error {
 	tb.Helper()
-	var any bool
-	if err := s.Pool().QueryRow(tb.Context(), `SELECT EXISTS (SELECT FROM `+schemaOf(s)+`.outbox)`).Scan(&any); err != nil {
+	var left bool
+	if err := s.Pool().QueryRow(tb.Context(), `SELECT EXISTS (SELECT FROM `+schemaOf(s)+`.outbox)`).Scan(&left); err != nil {
 		return err
 	}
-	if any {
-		return fmt.Errorf("rows are left")
+	if left {
+		return errors.New("rows are left")
 	}
 	return nil
 }
@@ -231,6 +233,7 @@ func (c *clocked) Publish(ctx context.Context, records []broker.Record, done fun
 }
 
 func benchmarkCommitToPublish(b *testing.B, to broker.Broker, topic string) {
+	b.Helper()
 	s := ready(b, postgres.Config{})
 	var stats outbox.Stats
 	c := &clocked{Broker: to, times: map[string]time.Time{}, asked: map[string]time.Time{}}
@@ -277,6 +280,7 @@ func BenchmarkWriters(b *testing.B) {
 }
 
 func benchmarkWriters(b *testing.B, to broker.Broker, topic string) {
+	b.Helper()
 	cfg := postgres.Config{Schema: newSchema(b)}
 	s := open(b, testenv.Postgres(b)+"&pool_max_conns=10", cfg)
 	if err := s.Migrate(b.Context()); err != nil {

@@ -104,8 +104,8 @@ func (s *Store) dropDay(ctx context.Context, d time.Time) error {
 	})
 	if err == nil {
 		err = s.underLock(ctx, s.schema+".inbox", func(tx pgx.Tx) error {
-			_, err := tx.Exec(ctx, `DROP TABLE `+table)
-			return err
+			_, dropped := tx.Exec(ctx, `DROP TABLE `+table)
+			return dropped
 		})
 	}
 	if hasCode(err, codeLockTimeout, codeNoTable) {

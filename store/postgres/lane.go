@@ -12,8 +12,8 @@ import (
 
 // How much of one lane is kept in memory. A lane that has so much is left out until its owner has taken some.
 const (
-	laneRows  = 4096
-	laneBytes = 8 << 20
+	laneRows  = 2048
+	laneBytes = 4 << 20
 )
 
 // errReturned ends the context of a lane whose owner has returned.

@@ -34,8 +34,9 @@ func appendRows(tb testing.TB, s *postgres.Store, rows ...store.Row) {
 
 // relay is a consumer of a queue that runs until stop is called or the test ends.
 type relay struct {
-	stop func()
-	log  *log
+	stop    func()
+	log     *log
+	settles bool // what it gets
 
 	mu     sync.Mutex
 	values []string
@@ -63,11 +64,11 @@ func (r *relay) count(n int) {
 func startRelay(tb testing.TB, s *postgres.Store, settle bool) *relay {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
-	r := &relay{log: newLog()}
+	r := &relay{log: newLog(), settles: settle}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := s.Lanes(ctx, "", func(ctx context.Context, p broker.Partition) { r.read(ctx, p, settle) }); err != nil {
+		if err := s.Lanes(ctx, "", func(ctx context.Context, p broker.Partition) { r.read(ctx, p) }); err != nil {
 			tb.Error(err)
 		}
 	}()
@@ -76,7 +77,7 @@ func startRelay(tb testing.TB, s *postgres.Store, settle bool) *relay {
 	return r
 }
 
-func (r *relay) read(ctx context.Context, p broker.Partition, settle bool) {
+func (r *relay) read(ctx context.Context, p broker.Partition) {
 	r.count(1)
 	defer r.count(-1)
 	for {
@@ -92,7 +93,7 @@ func (r *relay) read(ctx context.Context, p broker.Partition, settle bool) {
 			done = append(done, d.Sequence)
 		}
 		r.mu.Unlock()
-		if settle && p.Settle(ctx, broker.Settlement{Done: done}) != nil {
+		if r.settles && p.Settle(ctx, broker.Settlement{Done: done}) != nil {
 			return
 		}
 	}

@@ -74,9 +74,9 @@ func (r *register) renew(held map[int]int64) (now standing, err error) {
 }
 
 // claim takes up to limit lanes that nobody owns, or that this member owned in an earlier life, and returns their epochs. Lanes in except are left to others.
-func (r *register) claim(limit int, except []int) (claimed map[int]int64, err error) {
-	claimed = map[int]int64{}
-	err = r.link.do(func(ctx context.Context, conn *pgx.Conn) error {
+func (r *register) claim(limit int, except []int) (map[int]int64, error) {
+	claimed := map[int]int64{}
+	err := r.link.do(func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, r.sql(`UPDATE {schema}.leases SET owner = $2, epoch = epoch + 1, expires_at = clock_timestamp() + $5::interval
 			WHERE queue = $1 AND lane IN (SELECT lane FROM {schema}.leases
 				WHERE queue = $1 AND (owner = $2 OR expires_at < clock_timestamp()) AND lane <> ALL($4::int[])

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -32,9 +31,6 @@ type timing struct {
 func defaultTiming() timing {
 	return timing{sweep: time.Minute, chores: 10 * time.Second, rows: chunkRows}
 }
-
-// errPooled says that two sessions are one, or one is several.
-var errPooled = errors.New("the URL leads through a pooler of transactions, and lanes need sessions of their own: set Config.Direct to a URL that leads past it")
 
 // link is what all lanes of a store have in common: two sessions. One reads, the other deletes and keeps the leases. They live and die together, and
 // every lane with them: what was read in one life of the server must never be mixed up with another, where numbers of transactions
@@ -116,111 +112,11 @@ func newLink(ctx context.Context, s *Store) (*link, error) {
 	return k, nil
 }
 
-// open makes the sessions and sees whether they are.
-func (k *link) open(ctx context.Context) (err error) {
-	if k.conn, err = k.s.connect(ctx); err != nil {
-		return err
-	}
-	if k.control.conn, err = k.s.connect(ctx); err != nil {
-		return err
-	}
-	if err := k.probe(ctx); err != nil {
-		return err
-	}
-	// The planner must not be clever: each statement was written for its indexes. A plan is made once.
-	const plain = `set_config('jit', 'off', false), set_config('default_transaction_isolation', 'read committed', false),
-		set_config('plan_cache_mode', 'force_generic_plan', false)`
-	_, err = k.conn.Exec(ctx, `SELECT set_config('enable_seqscan', 'off', false), set_config('enable_bitmapscan', 'off', false), `+plain, pgx.QueryExecModeSimpleProtocol)
-	if err != nil {
-		return err
-	}
-	// What gets lost in a crash of the server here, a delete or a lease, only makes duplicates.
-	_, err = k.control.conn.Exec(ctx, `SELECT set_config('enable_seqscan', 'off', false), set_config('synchronous_commit', 'off', false),
-		set_config('lock_timeout', '5s', false), `+plain, pgx.QueryExecModeSimpleProtocol)
-	if err != nil {
-		return err
-	}
-	for _, r := range []*reader{k.outbox, k.letters} {
-		if r.tail, err = k.conn.PgConn().Prepare(ctx, r.lane+" tail", r.sql(tailStatement), nil); err != nil {
-			return err
-		}
-		if r.chunk, err = k.conn.PgConn().Prepare(ctx, r.lane+" chunk", r.sql(chunkStatement), nil); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// probe finds out whether something in between gives the server's processes to whoever has a transaction. One of them is used
-// in a transaction that stays open while the other asks: then a process that was shared shows up twice, or changes.
-func (k *link) probe(ctx context.Context) error {
-	const who = `SELECT pg_backend_pid()`
-	ask := func(conn *pgx.Conn) (pid int64, err error) {
-		err = conn.QueryRow(ctx, who, pgx.QueryExecModeSimpleProtocol).Scan(&pid)
-		return pid, err
-	}
-	reading, err := ask(k.conn)
-	if err != nil {
-		return err
-	}
-	if _, err := k.control.conn.Exec(ctx, "BEGIN", pgx.QueryExecModeSimpleProtocol); err != nil {
-		return err
-	}
-	control, err := ask(k.control.conn)
-	if err != nil {
-		return err
-	}
-	if control == reading {
-		return errPooled
-	}
-	again, err := ask(k.conn)
-	if err != nil {
-		return err
-	}
-	if _, err := k.control.conn.Exec(ctx, "COMMIT", pgx.QueryExecModeSimpleProtocol); err != nil {
-		return err
-	}
-	if again != reading {
-		return errPooled
-	}
-	k.pid = reading
-	return nil
-}
-
-// check fails when another process of the server than before has answered.
-func (k *link) check(pid int64) error {
-	if pid != k.pid {
-		return errPooled
-	}
-	return nil
-}
-
-// connect opens a session.
-func (s *Store) connect(ctx context.Context) (*pgx.Conn, error) {
-	cfg := s.direct.Copy()
-	if prepare := s.pool.Config().BeforeConnect; prepare != nil && s.cfg.Direct == "" {
-		if err := prepare(ctx, cfg); err != nil {
-			return nil, err
-		}
-	}
-	return pgx.ConnectConfig(ctx, cfg)
-}
-
 // close ends the link. Its users are gone.
 func (k *link) close() {
 	k.fail(nil)
 	k.working.Wait()
 	k.closeSessions()
-}
-
-func (k *link) closeSessions() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	for _, conn := range []*pgx.Conn{k.conn, k.control.conn} {
-		if conn != nil {
-			_ = conn.Close(ctx) // Nobody waits for anything from it.
-		}
-	}
 }
 
 // feed reads for the lanes until ctx ends.
@@ -233,11 +129,11 @@ func (k *link) feed(ctx context.Context) error {
 	sweep := time.Now().Add(k.s.timing.sweep)
 	for ctx.Err() == nil {
 		if err := k.round(ctx, readers); err != nil {
-			return k.unlessOver(ctx, "read", err)
+			return fmt.Errorf("read: %w", err)
 		}
 		if time.Now().After(sweep) {
 			if err := k.sweep(ctx, readers); err != nil {
-				return k.unlessOver(ctx, "sweep", err)
+				return fmt.Errorf("sweep: %w", err)
 			}
 			sweep = time.Now().Add(k.s.timing.sweep)
 		}
@@ -264,14 +160,6 @@ func (k *link) round(ctx context.Context, readers []*reader) error {
 		}
 	}
 	return nil
-}
-
-// unlessOver is why the link fails, or nil when it has come to its end anyway.
-func (k *link) unlessOver(ctx context.Context, action string, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", action, err)
 }
 
 func earlier(a, b time.Time) time.Time {

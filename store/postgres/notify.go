@@ -160,20 +160,20 @@ func (h *hinter) channel() string { return "tidings " + h.s.cfg.Schema }
 
 // listen hears what other processes notify, until ctx ends. When it can't, readers still look for themselves.
 func (k *link) listen(ctx context.Context) error {
-	for wait := reconnect; ; wait = min(2*wait, maxReconnect) {
+	wait := reconnect
+	for {
 		began := time.Now()
 		err := k.s.hint.hear(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was the end of ctx
 		}
 		if time.Since(began) > maxReconnect {
 			wait = reconnect
 		}
 		k.s.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "notifications of other processes are not heard, their rows are seen late",
-			slog.Duration("again in", wait), slog.Any("error", err))
-		if pause(ctx, wait/2+rand.N(wait)) != nil {
-			return nil
-		}
+			slog.Duration("wait", wait), slog.Any("error", err))
+		_ = pause(ctx, wait/2+rand.N(wait)) // hear sees the end of ctx
+		wait = min(2*wait, maxReconnect)
 	}
 }
 

@@ -26,11 +26,13 @@ func TestMain(m *testing.M) {
 	server := flag.String("server", "", "the server's URL")
 	schema := flag.String("schema", "", "the schema of tidings")
 	user := flag.String("user", "", "the schema of the user's tables")
+	lease := flag.Duration("lease", 0, "how long a lane stays with an owner that is not heard of")
 	flag.Parse()
 	roles := map[string]func(ctx context.Context, s *postgres.Store, user string) error{
 		"migrate":     func(ctx context.Context, s *postgres.Store, _ string) error { return s.Migrate(ctx) },
 		"write":       writeForEver(writeOrder),
 		"write apart": writeForEver(writeOrderApart),
+		"relay":       relayForEver,
 	}
 	role, ok := roles[*name]
 	if !ok {
@@ -38,7 +40,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	ctx := context.Background()
-	s, err := postgres.Open(ctx, *server, postgres.Config{Schema: *schema})
+	s, err := postgres.Open(ctx, *server, postgres.Config{Schema: *schema, Lease: *lease})
 	if err == nil {
 		err = role(ctx, s, *user)
 	}
@@ -55,13 +57,14 @@ type child struct {
 	out *bufio.Scanner
 }
 
-func start(t *testing.T, role, schema, user string) *child {
+func start(t *testing.T, role, schema, user string, more ...string) *child {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := osexec.CommandContext(t.Context(), self, "-role", role, "-server", testenv.Postgres(t), "-schema", schema, "-user", user)
+	args := append([]string{"-role", role, "-server", testenv.Postgres(t), "-schema", schema, "-user", user}, more...)
+	cmd := osexec.CommandContext(t.Context(), self, args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

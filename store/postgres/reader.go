@@ -211,17 +211,10 @@ func (r *reader) read(ctx context.Context, g group) (found int, cut bool, err er
 	if err != nil {
 		return 0, false, err
 	}
-	if err := r.link.check(a.pid); err != nil {
-		return 0, false, err
+	if a.pid != r.link.pid {
+		return 0, false, errPooled
 	}
-	r.handOut(a)
-	for _, l := range g.lanes {
-		if a.cut != nil {
-			l.cover.cut(a.cut)
-		} else {
-			l.cover.complete(a.snapshot)
-		}
-	}
+	r.handOut(g, a)
 	if len(a.rows) > 0 {
 		r.size = a.bytes/len(a.rows) + 1
 	}
@@ -247,10 +240,18 @@ func (r *reader) question(g group) *question {
 	return q
 }
 
-func (r *reader) handOut(a *answer) {
+// handOut gives the rows of an answer to their lanes, and notes what the lanes have now.
+func (r *reader) handOut(g group, a *answer) {
 	for i := range a.rows {
 		if l := a.rows[i].lane; l.add(&a.rows[i]) {
 			wake(l.wake)
+		}
+	}
+	for _, l := range g.lanes {
+		if a.cut != nil {
+			l.cover.cut(a.cut)
+		} else {
+			l.cover.complete(a.snapshot)
 		}
 	}
 }

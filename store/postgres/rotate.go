@@ -36,7 +36,7 @@ func (s *Store) rotate(ctx context.Context) error {
 	s.current.Store(int32(current))
 	for slot := range int16(slots) {
 		if slot != current && heap[slot] > 0 {
-			if err := s.empty(ctx, slot); err != nil {
+			if err = s.empty(ctx, slot); err != nil {
 				return err
 			}
 		}
@@ -69,14 +69,14 @@ func (s *Store) empty(ctx context.Context, slot int16) error {
 		return err
 	}
 	err = s.underLock(ctx, table, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)`); err != nil {
-			return err
+		_, failed := tx.Exec(ctx, `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)`)
+		if failed == nil {
+			failed = tx.QueryRow(ctx, fmt.Sprintf(second, table), xmax, running).Scan(&used)
 		}
-		err := tx.QueryRow(ctx, fmt.Sprintf(second, table), xmax, running).Scan(&used)
-		if err == nil && !used {
-			_, err = tx.Exec(ctx, `TRUNCATE `+table)
+		if failed == nil && !used {
+			_, failed = tx.Exec(ctx, `TRUNCATE `+table)
 		}
-		return err
+		return failed
 	})
 	if hasCode(err, codeLockTimeout) {
 		return nil

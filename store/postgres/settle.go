@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"sync"
@@ -20,28 +19,6 @@ const (
 	// settleRows is how many rows one statement deletes at most.
 	settleRows = 2000
 )
-
-// control is the session that writes. Whoever has something to do there takes his turn.
-type control struct {
-	mu   sync.Mutex
-	conn *pgx.Conn
-}
-
-// do runs fn with the session. The time that it may take is not that of any caller: a statement that is interrupted ends the session.
-func (k *link) do(fn func(ctx context.Context, conn *pgx.Conn) error) error {
-	k.control.mu.Lock()
-	defer k.control.mu.Unlock()
-	if k.ctx.Err() != nil {
-		return context.Cause(k.ctx)
-	}
-	ctx, cancel := context.WithTimeout(k.ctx, statementTime)
-	defer cancel()
-	err := fn(ctx, k.control.conn)
-	if k.control.conn.IsClosed() {
-		k.fail(fmt.Errorf("write: %w", err))
-	}
-	return err
-}
 
 // settler deletes what the lanes' owners have finished, of all lanes together.
 type settler struct {
@@ -99,9 +76,7 @@ func (s *settler) run(ctx context.Context) error {
 		s.mu.Unlock()
 		now.err = s.link.do(func(ctx context.Context, conn *pgx.Conn) error { return s.delete(ctx, conn.PgConn(), now.ids) })
 		close(now.done)
-		if pause(ctx, settleGather) != nil {
-			return nil
-		}
+		_ = pause(ctx, settleGather) // The end of ctx is seen above.
 	}
 }
 
