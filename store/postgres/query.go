@@ -96,6 +96,7 @@ type question struct {
 	unseen    horizon
 	top       *part
 	statement *pgconn.StatementDescription
+	scratch   *answer // of before, whose memory for rows and text is used again
 }
 
 // answer is what was read: rows in the order of their ids, complete up to where it was cut.
@@ -109,15 +110,30 @@ type answer struct {
 	late, forward int // rows of the arms, also those that the lanes had already
 	last          int64
 	full          bool
-	text, values  []byte
+	text          []byte
+	block         []byte // of memory for values
 }
+
+// again is an empty answer that uses the memory of one that was handed out.
+func (a *answer) again() *answer {
+	if a == nil {
+		return &answer{}
+	}
+	clear(a.rows)
+	return &answer{rows: a.rows[:0], text: a.text[:0]}
+}
+
+// Values share blocks of memory: the first is small, because most answers are, and each is twice as large as the one before.
+const (
+	firstBlock = 2 << 10
+	maxBlock   = 256 << 10
+)
 
 // fetched is one row of an answer. Until the end its strings are places in the answer's text.
 type fetched struct {
 	lane     *lane
 	slot     int16
 	ends     [4]int // of topic, key, dedup and headers in the text
-	value    int    // its end in the values
 	delivery broker.Delivery
 }
 
@@ -137,7 +153,7 @@ var binaryFormat = []int16{1}
 
 // ask runs the statement and takes what the lanes do not have yet.
 func (q *question) ask(ctx context.Context, conn *pgconn.PgConn) (*answer, error) {
-	a := &answer{}
+	a := q.scratch.again()
 	result := conn.ExecStatement(ctx, q.statement, q.params()[:len(q.statement.ParamOIDs)], nil, binaryFormat)
 	var failed error
 	for result.NextRow() {
@@ -191,16 +207,26 @@ func (q *question) take(a *answer, values [][]byte) (err error) {
 
 func (a *answer) add(l *lane, id int64, values [][]byte) {
 	r := fetched{lane: l, slot: int16(binary.BigEndian.Uint16(values[colSlot]))}
+	before := len(a.text)
 	for i, column := range values[colTopic : colHeaders+1] {
 		a.text = append(a.text, column...)
 		r.ends[i] = len(a.text)
 	}
-	a.values = append(a.values, values[colValue]...)
-	r.value = len(a.values)
+	r.delivery.Value = a.keep(values[colValue])
 	r.delivery.Sequence, r.delivery.Partition = uint64(id), l.number
 	r.delivery.Time = decodeTime(values[colCreated])
-	a.bytes = len(a.text) + len(a.values)
+	a.bytes += r.ends[3] - before + len(r.delivery.Value)
 	a.rows = append(a.rows, r)
+}
+
+// keep copies a value.
+func (a *answer) keep(value []byte) []byte {
+	if free := cap(a.block) - len(a.block); free < len(value) {
+		a.block = make([]byte, 0, max(min(2*cap(a.block), maxBlock), firstBlock, len(value)))
+	}
+	at := len(a.block)
+	a.block = append(a.block, value...)
+	return a.block[at:len(a.block):len(a.block)]
 }
 
 // decodeTime reads a timestamptz: microseconds since the year 2000.
@@ -213,7 +239,7 @@ func decodeTime(b []byte) time.Time {
 func (q *question) finish(a *answer) error {
 	text := string(a.text)
 	var headers []broker.Header
-	at, value := 0, 0
+	at := 0
 	for i := range a.rows {
 		r := &a.rows[i]
 		record := &r.delivery.Record
@@ -225,13 +251,11 @@ func (q *question) finish(a *answer) error {
 			return fmt.Errorf("row %d: %w", r.delivery.Sequence, err)
 		}
 		record.Headers = headers[before:len(headers):len(headers)]
-		record.Value = a.values[value:r.value:r.value]
-		at, value = r.ends[3], r.value
+		at = r.ends[3]
 	}
 	if a.full || a.late >= q.limit || a.forward >= q.limit {
 		a.cut = &part{seen: a.snapshot, upTo: a.last}
 	}
-	a.text = nil
 	if !slices.IsSortedFunc(a.rows, func(x, y fetched) int { return cmp.Compare(x.delivery.Sequence, y.delivery.Sequence) }) {
 		return errUnsorted
 	}

@@ -36,6 +36,7 @@ type reader struct {
 	gather      time.Duration
 	tail, chunk *pgconn.StatementDescription
 	size        int // about how large a row is, or 0
+	scratch     *answer
 
 	mu     sync.Mutex
 	lanes  map[string]*lane
@@ -214,6 +215,7 @@ func (r *reader) read(ctx context.Context, g group) (found int, cut bool, err er
 	if a.pid != r.link.pid {
 		return 0, false, errPooled
 	}
+	r.scratch = a
 	r.handOut(g, a)
 	if len(a.rows) > 0 {
 		r.size = a.bytes/len(a.rows) + 1
@@ -222,7 +224,7 @@ func (r *reader) read(ctx context.Context, g group) (found int, cut bool, err er
 }
 
 func (r *reader) question(g group) *question {
-	q := &question{lanes: make(map[string]*lane, len(g.lanes)), limit: firstRows, bytes: chunkBytes, top: g.top, statement: r.chunk}
+	q := &question{lanes: make(map[string]*lane, len(g.lanes)), limit: firstRows, bytes: chunkBytes, top: g.top, statement: r.chunk, scratch: r.scratch}
 	if g.tail {
 		q.statement = r.tail
 	}

@@ -158,7 +158,8 @@ func newSimulation(seed uint64, rows int) *simulation {
 func (s *simulation) look() error {
 	s.now = s.now.Add(time.Duration(s.random.IntN(700)) * time.Millisecond)
 	for _, g := range s.r.groups(s.r.all(), s.now) {
-		q, a := s.r.question(g), &answer{}
+		q := s.r.question(g)
+		a := q.scratch.again()
 		for _, row := range s.result(q, s.r.tail) {
 			if s.forgetful && row[colArm][1] == armLate {
 				continue
@@ -171,6 +172,7 @@ func (s *simulation) look() error {
 			return err
 		}
 		a.snapshot.at = s.now
+		s.r.scratch = a
 		s.r.handOut(g, a)
 	}
 	return nil

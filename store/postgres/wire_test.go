@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"reflect"
 	"testing"
+
+	"github.com/tidings-go/tidings/broker"
 )
 
 func FuzzSnapshot(f *testing.F) {
@@ -55,4 +57,28 @@ func FuzzHeaders(f *testing.F) {
 			t.Errorf("%v, %v; want %v, %v", got, err, want, wantErr)
 		}
 	})
+}
+
+// BenchmarkAnswer is what the client does for each row that is read.
+func BenchmarkAnswer(b *testing.B) {
+	l := &lane{wire: simLane(0)}
+	row := simRow{txid: 7, id: 1}.wire(armForward)
+	row[colTopic], row[colKey], row[colDedup] = []byte("orders"), []byte("key 42"), []byte("0193d7a1-0000-7000-8000-000000000001")
+	row[colHeaders] = encodeHeaders([]broker.Header{{Name: "ce-type", Value: "tickets.BookingMade.v1"}, {Name: "ce-source", Value: "/tickets"}})
+	row[colValue] = make([]byte, 500)
+	q := &question{lanes: map[string]*lane{l.wire: l}, limit: 1000, bytes: chunkBytes}
+	b.ReportAllocs()
+	for range b.N/1000 + 1 {
+		a := q.scratch.again()
+		for n := range 1000 {
+			binary.BigEndian.PutUint64(row[colID], uint64(n+1))
+			if err := q.take(a, row); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := q.finish(a); err != nil {
+			b.Fatal(err)
+		}
+		q.scratch = a
+	}
 }
