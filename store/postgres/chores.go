@@ -31,10 +31,12 @@ type chores struct {
 
 	mu     sync.Mutex
 	queues map[string]int // as text
+	// complained is when what failed was last logged: a right that is missing stays missing.
+	complained map[string]time.Time
 }
 
 func newChores(k *link) *chores {
-	return &chores{link: k, wake: make(chan struct{}, 1), queues: map[string]int{}}
+	return &chores{link: k, wake: make(chan struct{}, 1), queues: map[string]int{}, complained: map[string]time.Time{}}
 }
 
 func (c *chores) add(queue string) {
@@ -163,5 +165,14 @@ func (c *chores) tend(ctx context.Context) {
 }
 
 func (c *chores) complain(ctx context.Context, what string, err error) {
+	c.mu.Lock()
+	known := time.Since(c.complained[what]) < forgetEvery
+	if !known {
+		c.complained[what] = time.Now()
+	}
+	c.mu.Unlock()
+	if known {
+		return
+	}
 	c.link.s.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "a chore of the outbox failed", slog.String("what", what), slog.Any("error", err))
 }
