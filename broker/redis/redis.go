@@ -15,9 +15,11 @@
 //	tidings:{shop.orders/3}:sent:…                   string: the last batch of a publisher, for as long as it may be sent again
 //	tidings:lease:shop.mailer/shop.orders            hash: how the group's replicas share the topic
 //	tidings:live:shop.orders                         channel: what is published live
+//	tidings:claim:…                                  string: which listener of a queue group has a record, for seconds
 //
 // A group is a consumer group of the same name on each stream, so XINFO GROUPS shows what it has read, what it has not
-// acknowledged, and its lag. All its reading is done by one consumer, "owner"; who that is stands in the owner hash.
+// acknowledged, and its lag. All its reading is done by one consumer, "owner"; who that is stands in the owner hash. Nobody else may read
+// with the group: what another program gets that way comes to the next owner only, and late.
 //
 // # Entries
 //

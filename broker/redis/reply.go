@@ -69,27 +69,28 @@ type entry struct {
 	size   int
 }
 
-// header reads what an element begins with: its kind and its length or number. Errors that the server sent end here.
+// header reads what an element begins with: its kind, and its length or number. Errors that the server sent end here. There are
+// millions of elements a second, so it looks at each byte once.
 func (r *reply) header() (kind byte, n int, err error) {
-	end := bytes.IndexByte(r.rest, '\n')
-	if end < 2 || r.rest[end-1] != '\r' {
+	text, i := r.rest, 1
+	for ; i < len(text) && text[i]-'0' <= 9 && n <= maxBulk; i++ {
+		n = 10*n + int(text[i]-'0')
+	}
+	if i > 1 && i+1 < len(text) && text[i] == '\r' && text[i+1] == '\n' && text[0] != '-' {
+		r.rest = text[i+2:]
+		return text[0], n, nil
+	}
+	line, rest, found := bytes.Cut(text, []byte("\r\n"))
+	switch {
+	case !found || len(line) == 0:
 		return 0, 0, errReply
-	}
-	line := r.rest[:end-1]
-	r.rest = r.rest[end+1:]
-	if line[0] == '-' {
+	case line[0] == '-':
 		return 0, 0, serverError(line[1:])
+	case string(line[1:]) != "-1":
+		return 0, 0, fmt.Errorf("%w: %.100q has no length", errReply, line)
 	}
-	if string(line[1:]) == "-1" {
-		return line[0], -1, nil
-	}
-	for _, c := range line[1:] {
-		if c < '0' || c > '9' || n > maxBulk {
-			return 0, 0, fmt.Errorf("%w: %.100q has no length", errReply, line)
-		}
-		n = 10*n + int(c-'0')
-	}
-	return line[0], n, nil
+	r.rest = rest
+	return line[0], -1, nil
 }
 
 // array is the number of elements that follow; -1: there is nothing instead of an array.
