@@ -150,8 +150,13 @@ func all() []theme {
 	}
 }
 
-// atOnce is how many scenarios run at the same time. Most of them wait most of the time.
-const atOnce = 4
+// atOnce is how many scenarios run at the same time. The long ones, which only fixtures with a column have, wait most of the time.
+func (f *Fixture) atOnce() int {
+	if f.Column == "" {
+		return 2
+	}
+	return 4
+}
 
 // Run checks everything that the fixture makes possible to check, and that its column in brokertest/results says so.
 func Run(t *testing.T, f Fixture) {
@@ -179,7 +184,7 @@ func Run(t *testing.T, f Fixture) {
 	}
 	queue := make(chan scenario)
 	var running sync.WaitGroup
-	for range atOnce {
+	for range f.atOnce() {
 		running.Go(func() {
 			for s := range queue {
 				run(s)

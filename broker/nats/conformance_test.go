@@ -18,7 +18,7 @@ import (
 )
 
 // conformanceConfig is that of all clients of the conformance suite, in child processes too.
-var conformanceConfig = nats.Config{LeaseTTL: 6 * time.Second, PublishTimeout: 5 * time.Second}
+var conformanceConfig = nats.Config{LeaseTTL: 6 * time.Second, PublishTimeout: 10 * time.Second}
 
 // The server of package embedded, which is in the process of the service.
 func TestConformanceInProcess(t *testing.T) {
