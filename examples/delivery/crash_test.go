@@ -12,7 +12,7 @@ import (
 
 func TestNothingIsLostWhenItIsKilledEmbedded(t *testing.T) {
 	t.Parallel()
-	testKills(t, embeddedPlace(t), 4)
+	testKills(t, embeddedPlace(t), 3)
 }
 
 func TestNothingIsLostWhenItIsKilledOnNATSAndPostgreSQL(t *testing.T) {

@@ -70,7 +70,7 @@ func parse(args []string) (options, error) {
 
 // run opens broker and store and runs the system on them, until ctx ends or the load is done.
 func run(ctx context.Context, o options, out io.Writer) (err error) {
-	dir, cleanUp, err := folder(o.data)
+	dir, cleanUp, err := folder(&o)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,10 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		if o.load > 0 {
 			return s.load(ctx, o, out)
 		}
-		if _, err := fmt.Fprintf(out, welcome, s.web.url(), dir); err != nil {
+		if dir != "" {
+			log.LogAttrs(ctx, slog.LevelInfo, "what is embedded is in a folder", slog.String("folder", dir))
+		}
+		if _, err := fmt.Fprintf(out, welcome, s.web.url()); err != nil {
 			return err
 		}
 		<-ctx.Done()
@@ -102,21 +105,22 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	})
 }
 
-// folder is the folder for what is embedded, and a function that removes it if it is a temporary one.
-func folder(data string) (dir string, cleanUp func(), err error) {
-	cleanUp = func() {}
-	if data == "" {
-		if data, err = os.MkdirTemp("", "delivery-"); err != nil {
-			return "", nil, err
-		}
-		cleanUp = func() { _ = os.RemoveAll(data) } // what stays is the system's to clean up
+// folder is the folder for what is embedded, and a function that removes it if it is a temporary one. It is empty when nothing is embedded.
+func folder(o *options) (string, func(), error) {
+	switch {
+	case o.broker != "" && o.store != "":
+		return "", func() {}, nil
+	case o.data != "":
+		dir, err := filepath.Abs(o.data)
+		return dir, func() {}, err
 	}
-	dir, err = filepath.Abs(data)
-	return dir, cleanUp, err
+	dir, err := os.MkdirTemp("", "delivery-")
+	return dir, func() { _ = os.RemoveAll(dir) }, err // what stays is the system's to clean up
 }
 
 // welcome says what to try. README.md has the same lines.
-const welcome = `Delivery is at %[1]s. Try:
+const welcome = `Delivery is at %[1]s
+Try:
 
 curl -s --json '{"order_id":"tea-1","customer_id":"ada","amount":4200,"currency":"EUR","items":["pot","cup"]}' %[1]s/orders
 curl -s --json '{"order_id":"tea-1","amount":4200}' %[1]s/payments
@@ -127,5 +131,5 @@ curl -s --json '{}' %[1]s/notifications
 curl -s --json '{}' %[1]s/audit
 curl -s %[1]s/openapi.json
 
-The data is in %[2]s. Press Ctrl-C to end.
+Press Ctrl-C to end.
 `

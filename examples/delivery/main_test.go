@@ -59,7 +59,7 @@ func TestTheLinesThatItPrintsWork(t *testing.T) {
 	}
 	var lines []string
 	scanner := bufio.NewScanner(out)
-	for scanner.Scan() && !strings.HasPrefix(scanner.Text(), "The data is in") {
+	for scanner.Scan() && !strings.HasPrefix(scanner.Text(), "Press Ctrl-C") {
 		if strings.HasPrefix(scanner.Text(), "curl ") {
 			lines = append(lines, scanner.Text())
 		}
@@ -94,7 +94,7 @@ func TestTheReadmeHasTheSameLines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(fmt.Sprintf(welcome, "http://127.0.0.1:8080", "")) {
+	for line := range strings.Lines(fmt.Sprintf(welcome, "http://127.0.0.1:8080")) {
 		if strings.HasPrefix(line, "curl ") && !strings.Contains(string(readme), line) {
 			t.Errorf("README.md lacks %s", line)
 		}
