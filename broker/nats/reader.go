@@ -69,11 +69,7 @@ func (b *Broker) lag(ctx context.Context, t *topic, groups []string, held map[st
 }
 
 // readers are the groups that have owned partitions of a topic.
-func (b *Broker) readers(ctx context.Context, t *topic, held map[string]uint64) ([]broker.Readership, error) {
-	members, err := b.members(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (b *Broker) readers(ctx context.Context, t *topic, members map[string]int, held map[string]uint64) ([]broker.Readership, error) {
 	s, err := b.standings(ctx, t, held)
 	if err != nil {
 		return nil, err
@@ -110,34 +106,36 @@ func (b *Broker) members(ctx context.Context) (map[string]int, error) {
 	defer cancel()
 	kv, err := b.js.KeyValue(ctx, leaseBucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		return nil, nil
+		return map[string]int{}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the bucket %s: %w", leaseBucket, err)
 	}
-	lister, err := kv.ListKeys(ctx)
+	// One request for all of them: a server that has been used for long has thousands.
+	watch, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
 	if err != nil {
 		return nil, fmt.Errorf("list the groups: %w", err)
 	}
+	defer watch.Stop() //nolint:errcheck // It was only to be read once.
 	members := map[string]int{}
-	for key := range lister.Keys() {
-		entry, err := kv.Get(ctx, key)
-		if errors.Is(err, jetstream.ErrKeyNotFound) {
-			continue
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("list the groups: %w", ctx.Err())
+		case entry := <-watch.Updates():
+			if entry == nil { // That was all.
+				return members, nil
+			}
+			n, err := lease.Members(entry.Value())
+			if err != nil {
+				return nil, fmt.Errorf("read the owners of %s: %w", entry.Key(), err)
+			}
+			if time.Since(entry.Created()) > 3*b.cfg.LeaseTTL {
+				n = 0
+			}
+			members[entry.Key()] = n
 		}
-		if err != nil {
-			return nil, fmt.Errorf("read the owners of %s: %w", key, err)
-		}
-		n, err := lease.Members(entry.Value())
-		if err != nil {
-			return nil, fmt.Errorf("read the owners of %s: %w", key, err)
-		}
-		if time.Since(entry.Created()) > 3*b.cfg.LeaseTTL {
-			n = 0
-		}
-		members[key] = n
 	}
-	return members, nil
 }
 
 // timeAfter is when the first record of a partition after a sequence was stored. Zero: there is none any more.

@@ -108,16 +108,23 @@ func (b *Broker) Topics(ctx context.Context, op broker.Op, want ...broker.Topic)
 			return nil, fmt.Errorf("nats: %w", err)
 		}
 	}
+	var members map[string]int
+	if op == broker.Survey {
+		if members, err = b.members(ctx); err != nil {
+			return nil, fmt.Errorf("nats: %w", err)
+		}
+	}
 	states := make([]broker.TopicState, len(want))
 	for i, w := range want {
-		if states[i], err = b.state(ctx, op, w); err != nil {
+		if states[i], err = b.state(ctx, op, w, members); err != nil {
 			return nil, fmt.Errorf("nats: %w", err)
 		}
 	}
 	return states, nil
 }
 
-func (b *Broker) state(ctx context.Context, op broker.Op, want broker.Topic) (broker.TopicState, error) {
+// state is what has become of a topic. Members are those of all groups, for a survey; nil: it is none.
+func (b *Broker) state(ctx context.Context, op broker.Op, want broker.Topic, members map[string]int) (broker.TopicState, error) {
 	if err := checkTopic(&want); err != nil {
 		return broker.TopicState{}, err
 	}
@@ -138,11 +145,11 @@ func (b *Broker) state(ctx context.Context, op broker.Op, want broker.Topic) (br
 	if err != nil {
 		return broker.TopicState{}, err
 	}
-	return b.describe(ctx, op, want, info)
+	return b.describe(ctx, want, info, members)
 }
 
 // describe compares a stream with what is wanted.
-func (b *Broker) describe(ctx context.Context, op broker.Op, want broker.Topic, info *jetstream.StreamInfo) (broker.TopicState, error) {
+func (b *Broker) describe(ctx context.Context, want broker.Topic, info *jetstream.StreamInfo, members map[string]int) (broker.TopicState, error) {
 	state := broker.TopicState{Topic: want, Messages: info.State.Msgs}
 	state.Retention, state.Replication, state.MaxBytes, state.Compact = info.Config.MaxAge, info.Config.Replicas, max(info.Config.MaxBytes, 0), false
 	if state.Retention == 0 {
@@ -160,8 +167,8 @@ func (b *Broker) describe(ctx context.Context, op broker.Op, want broker.Topic, 
 			return state, err
 		}
 	}
-	if op == broker.Survey {
-		state.Readers, err = b.readers(ctx, t, info.State.Subjects)
+	if members != nil {
+		state.Readers, err = b.readers(ctx, t, members, info.State.Subjects)
 	}
 	return state, err
 }
