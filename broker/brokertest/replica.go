@@ -172,9 +172,10 @@ func (s *service) imitate() replica {
 	b, closeClient := s.k.openClosable()
 	ctx, cancel := context.WithCancel(s.k.Context())
 	r := &imitation{s: s, cancel: cancel, closeClient: closeClient, ended: make(chan struct{})}
+	what := s.role // The service may give its next replica another one.
 	go func() {
 		defer close(r.ended)
-		r.err = s.role.run(ctx, standing{b, r}, slog.New(slog.DiscardHandler), r.tell)
+		r.err = what.run(ctx, standing{b, r}, slog.New(slog.DiscardHandler), r.tell)
 	}()
 	s.k.Cleanup(func() {
 		r.thaw()
