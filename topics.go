@@ -1,6 +1,7 @@
 package tidings
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -114,7 +115,8 @@ func (w *wanted) subscription(s *subscriber) {
 		t.Groups = append(t.Groups, s.group)
 	}
 	if w.app.cfg.Store == nil {
-		w.topic(deadLettersTopic(s.group), checkTopic(s.group))
+		dead := w.topic(deadLettersTopic(s.group), checkTopic(s.group))
+		dead.Partitions = cmp.Or(dead.Partitions, 1) // few messages, which nobody reads in a group
 	}
 }
 

@@ -102,33 +102,36 @@ func describeKnown(ctx context.Context, cl *kgo.Client, names ...string) ([]desc
 	return nil, unknown
 }
 
+// usableTimeout is how long topics that were made may take until they can be used: a service may have made hundreds, of a busy cluster.
+const usableTimeout = time.Minute
+
 // await waits until topics that were just made can be used: brokers learn of them one after the other.
 func await(ctx context.Context, cl *kgo.Client, names ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, usableTimeout)
 	defer cancel()
 	for len(names) > 0 {
 		all, err := describe(ctx, cl, names...)
 		if err != nil {
 			return err
 		}
-		if areUsable(all) {
+		if names = unusable(all); len(names) == 0 {
 			return nil
 		}
 		if !pause(ctx, 50*time.Millisecond) {
-			return fmt.Errorf("wait until %v can be used: %w", names, ctx.Err())
+			return fmt.Errorf("wait until %s can be used, and %d other topics: %w", names[0], len(names)-1, ctx.Err())
 		}
 	}
 	return nil
 }
 
-// areUsable reports whether each partition of each topic has a leader.
-func areUsable(all []description) bool {
+// unusable are the topics with a partition that has no leader.
+func unusable(all []description) (names []string) {
 	for i := range all {
 		if all[i].missing || len(all[i].leaders) == 0 || slices.Min(all[i].leaders) < 0 {
-			return false
+			names = append(names, all[i].name)
 		}
 	}
-	return true
+	return names
 }
 
 func anyMissing(all []description) error {
