@@ -198,7 +198,8 @@ const (
 	// where that is possible, and takes none away. A new number of partitions puts keys in other places, so nobody may publish to the topic or read from it
 	// meanwhile, and everything in it must have been settled: who calls sees to that.
 	Alter
-	// Survey is Inspect, and also finds out who reads: [TopicState.Readers]. It takes longer. Without wanted topics it describes all that the broker has.
+	// Survey is Inspect, and also finds out who reads: [TopicState.Readers]. It takes longer. Without wanted topics it names all
+	// topics that the broker has and who reads them, and need not count anything but members.
 	Survey
 )
 

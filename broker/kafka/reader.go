@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -18,20 +19,30 @@ import (
 // peekTimeout bounds the search for the oldest records that a group has not settled.
 const peekTimeout = 5 * time.Second
 
-// all are the cluster's topics, without those that Kafka or this package keep for themselves.
-func (a *admin) all(ctx context.Context) ([]broker.Topic, error) {
+// overview names the cluster's topics and who reads them, without those that Kafka or this package keep for themselves.
+func (a *admin) overview(ctx context.Context) ([]broker.TopicState, error) {
 	listed, err := a.cl.ListTopics(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list topics: %w", explain(err))
 	}
-	var topics []broker.Topic
+	crowds, err := a.crowds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	readers := map[string][]broker.Readership{}
+	for i := range crowds {
+		for topic := range crowds[i].topics() {
+			readers[topic] = append(readers[topic], broker.Readership{Group: crowds[i].name, Members: crowds[i].members})
+		}
+	}
+	var states []broker.TopicState
 	for _, t := range listed.Sorted() {
 		main, isLive := strings.CutSuffix(t.Topic, liveSuffix)
 		if t.Err == nil && (!isLive || !listed.Has(main)) && checkName("topic", t.Topic) == nil {
-			topics = append(topics, broker.Topic{Name: t.Topic})
+			states = append(states, broker.TopicState{Topic: broker.Topic{Name: t.Topic}, Readers: readers[t.Topic]})
 		}
 	}
-	return topics, nil
+	return states, nil
 }
 
 // crowd is a group as its coordinator sees it.
@@ -42,6 +53,19 @@ type crowd struct {
 	committed kadm.OffsetResponses
 }
 
+// topics are those in which the group has a position, or partitions.
+func (c *crowd) topics() map[string]bool {
+	topics := map[string]bool{}
+	for topic, partitions := range c.committed {
+		topics[topic] = len(partitions) > 0
+	}
+	for topic, partitions := range c.assigned {
+		topics[topic] = topics[topic] || len(partitions) > 0
+	}
+	maps.DeleteFunc(topics, func(_ string, is bool) bool { return !is })
+	return topics
+}
+
 // readers are the groups that have committed a position in topics, or have them assigned.
 func (a *admin) readers(ctx context.Context, f *facts, topics []string) (map[string][]broker.Readership, error) {
 	crowds, err := a.crowds(ctx)
@@ -49,12 +73,13 @@ func (a *admin) readers(ctx context.Context, f *facts, topics []string) (map[str
 		return nil, err
 	}
 	readers := map[string][]broker.Readership{}
-	for _, c := range crowds {
-		committed := c.committed
+	for i := range crowds {
+		c := &crowds[i]
+		committed, reads := c.committed, c.topics()
 		open := map[string]map[int32]kgo.Offset{}
 		found := map[string]*broker.Readership{}
 		for _, topic := range topics {
-			if len(committed[topic]) == 0 && len(c.assigned[topic]) == 0 {
+			if !reads[topic] {
 				continue
 			}
 			found[topic] = &broker.Readership{Group: c.name, Members: c.members, Lag: f.behind(topic, committed)}

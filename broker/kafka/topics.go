@@ -45,9 +45,7 @@ func (b *Broker) topics(ctx context.Context, op broker.Op, want []broker.Topic) 
 	a := admin{b: b, cl: kadm.NewClient(b.cl)}
 	var err error
 	if op == broker.Survey && len(want) == 0 {
-		if want, err = a.all(ctx); err != nil {
-			return nil, err
-		}
+		return a.overview(ctx)
 	}
 	if len(want) == 0 {
 		return nil, nil

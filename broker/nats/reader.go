@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,9 @@ import (
 	"github.com/tidings-go/tidings/broker"
 	"github.com/tidings-go/tidings/internal/lease"
 )
+
+// listTimeout bounds lists of everything that a server has.
+const listTimeout = 30 * time.Second
 
 // standings are where groups stand in a topic, by partition: what its consumers say.
 type standings struct {
@@ -70,61 +72,68 @@ func (b *Broker) lag(ctx context.Context, t *topic, groups []string, held map[st
 
 // readers are the groups that have owned partitions of a topic.
 func (b *Broker) readers(ctx context.Context, t *topic, members map[string]int, held map[string]uint64) ([]broker.Readership, error) {
+	readers := readersOf(t.name, members)
+	if len(readers) == 0 {
+		return nil, nil
+	}
 	s, err := b.standings(ctx, t, held)
 	if err != nil {
 		return nil, err
 	}
-	var readers []broker.Readership
-	for _, key := range slices.Sorted(maps.Keys(members)) {
-		group, name, _ := strings.Cut(key, "/")
-		if name != t.name {
-			continue
-		}
-		r := broker.Readership{Group: group, Members: members[key]}
+	for i := range readers {
+		r := &readers[i]
 		for partition := range t.subjects {
-			open, after := s.lag(group, partition)
+			open, after := s.lag(r.Group, partition)
 			if open == 0 {
 				continue
 			}
 			r.Lag += open
 			stored, err := b.timeAfter(ctx, t, partition, after)
 			if err != nil {
-				return nil, fmt.Errorf("look at the oldest record that %s has not settled: %w", group, err)
+				return nil, fmt.Errorf("look at the oldest record that %s has not settled: %w", r.Group, err)
 			}
 			if !stored.IsZero() && (r.Oldest.IsZero() || stored.Before(r.Oldest)) {
 				r.Oldest = stored
 			}
 		}
-		readers = append(readers, r)
 	}
 	return readers, nil
 }
 
+// readersOf are the groups of a topic and how many members they have.
+func readersOf(topic string, members map[string]int) []broker.Readership {
+	var readers []broker.Readership
+	for key, n := range members {
+		if group, name, _ := strings.Cut(key, "/"); name == topic {
+			readers = append(readers, broker.Readership{Group: group, Members: n})
+		}
+	}
+	slices.SortFunc(readers, func(x, y broker.Readership) int { return strings.Compare(x.Group, y.Group) })
+	return readers
+}
+
 // members counts who reads, by the keys of the bucket of leases. A table that nobody has written for long is that of processes that died.
 func (b *Broker) members(ctx context.Context) (map[string]int, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
+	members := map[string]int{}
 	kv, err := b.js.KeyValue(ctx, leaseBucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		return map[string]int{}, nil
+		return members, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the bucket %s: %w", leaseBucket, err)
 	}
-	// One request for all of them: a server that has been used for long has thousands.
-	watch, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
+	watcher, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes()) // all values come at once
 	if err != nil {
-		return nil, fmt.Errorf("list the groups: %w", err)
+		return nil, fmt.Errorf("read the owners of partitions: %w", err)
 	}
-	defer watch.Stop() //nolint:errcheck // It was only to be read once.
-	members := map[string]int{}
+	defer func() { _ = watcher.Stop() }() // it only reads
 	for {
 		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("list the groups: %w", ctx.Err())
-		case entry := <-watch.Updates():
-			if entry == nil { // That was all.
-				return members, nil
+		case entry := <-watcher.Updates():
+			if entry == nil {
+				return members, nil // these were all
 			}
 			n, err := lease.Members(entry.Value())
 			if err != nil {
@@ -134,6 +143,8 @@ func (b *Broker) members(ctx context.Context) (map[string]int, error) {
 				n = 0
 			}
 			members[entry.Key()] = n
+		case <-ctx.Done():
+			return nil, fmt.Errorf("read the owners of partitions: %w", ctx.Err())
 		}
 	}
 }
@@ -156,20 +167,28 @@ func (b *Broker) timeAfter(ctx context.Context, t *topic, partition int, sequenc
 	return msg.Time, nil
 }
 
-// allTopics are all streams that are topics.
-func (b *Broker) allTopics(ctx context.Context) ([]broker.Topic, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+// overview names all topics and who reads them. It asks for lists only, so that it is quick on a server with thousands of them.
+func (b *Broker) overview(ctx context.Context, members map[string]int) ([]broker.TopicState, error) {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	var all []broker.Topic
-	lister := b.js.ListStreams(ctx)
+	byTopic := map[string]map[string]int{}
+	for key, n := range members {
+		_, topic, _ := strings.Cut(key, "/")
+		if byTopic[topic] == nil {
+			byTopic[topic] = map[string]int{}
+		}
+		byTopic[topic][key] = n
+	}
+	var states []broker.TopicState
+	lister := b.js.ListStreams(ctx, jetstream.WithStreamListSubject("tidings.t.>"))
 	for info := range lister.Info() {
 		if name := info.Config.Metadata[metaTopic]; name != "" && streamName(name) == info.Config.Name {
-			all = append(all, broker.Topic{Name: name})
+			states = append(states, broker.TopicState{Topic: broker.Topic{Name: name}, Messages: info.State.Msgs, Readers: readersOf(name, byTopic[name])})
 		}
 	}
 	if err := lister.Err(); err != nil {
-		return nil, fmt.Errorf("list the streams: %w", err)
+		return nil, fmt.Errorf("nats: list the streams: %w", err)
 	}
-	slices.SortFunc(all, func(x, y broker.Topic) int { return strings.Compare(x.Name, y.Name) })
-	return all, nil
+	slices.SortFunc(states, func(x, y broker.TopicState) int { return strings.Compare(x.Name, y.Name) })
+	return states, nil
 }

@@ -103,15 +103,13 @@ func (b *Broker) Topics(ctx context.Context, op broker.Op, want ...broker.Topic)
 		return nil, err
 	}
 	defer end()
-	if op == broker.Survey && len(want) == 0 {
-		if want, err = b.allTopics(ctx); err != nil {
-			return nil, fmt.Errorf("nats: %w", err)
-		}
-	}
 	var members map[string]int
 	if op == broker.Survey {
 		if members, err = b.members(ctx); err != nil {
 			return nil, fmt.Errorf("nats: %w", err)
+		}
+		if len(want) == 0 {
+			return b.overview(ctx, members)
 		}
 	}
 	states := make([]broker.TopicState, len(want))
