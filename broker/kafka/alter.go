@@ -47,7 +47,7 @@ func (a *admin) grow(ctx context.Context, w *broker.Topic) error {
 	if err != nil {
 		return fmt.Errorf("give %s %d partitions: %w", w.Name, w.Partitions, explain(err))
 	}
-	return await(ctx, a.b.cl, w.Name)
+	return await(ctx, a.b.cl, w.Partitions, w.Name)
 }
 
 // configure changes a topic's configuration.

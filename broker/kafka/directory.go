@@ -105,8 +105,8 @@ func describeKnown(ctx context.Context, cl *kgo.Client, names ...string) ([]desc
 // usableTimeout is how long topics that were made may take until they can be used: a service may have made hundreds, of a busy cluster.
 const usableTimeout = time.Minute
 
-// await waits until topics that were just made can be used: brokers learn of them one after the other.
-func await(ctx context.Context, cl *kgo.Client, names ...string) error {
+// await waits until topics that were just made, or given more partitions, have at least so many of them that can be used: brokers learn of them one after the other.
+func await(ctx context.Context, cl *kgo.Client, partitions int, names ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, usableTimeout)
 	defer cancel()
 	for len(names) > 0 {
@@ -114,7 +114,7 @@ func await(ctx context.Context, cl *kgo.Client, names ...string) error {
 		if err != nil {
 			return err
 		}
-		if names = unusable(all); len(names) == 0 {
+		if names = unusable(all, partitions); len(names) == 0 {
 			return nil
 		}
 		if !pause(ctx, 50*time.Millisecond) {
@@ -124,10 +124,10 @@ func await(ctx context.Context, cl *kgo.Client, names ...string) error {
 	return nil
 }
 
-// unusable are the topics with a partition that has no leader.
-func unusable(all []description) (names []string) {
+// unusable are the topics that have too few partitions, or one without a leader.
+func unusable(all []description, partitions int) (names []string) {
 	for i := range all {
-		if all[i].missing || len(all[i].leaders) == 0 || slices.Min(all[i].leaders) < 0 {
+		if all[i].missing || len(all[i].leaders) < partitions || slices.Min(all[i].leaders) < 0 {
 			names = append(names, all[i].name)
 		}
 	}

@@ -137,5 +137,5 @@ func (b *Broker) ensureLive(ctx context.Context, topics ...string) error {
 		}
 		made = append(made, topic.name)
 	}
-	return await(ctx, b.cl, made...)
+	return await(ctx, b.cl, 1, made...)
 }

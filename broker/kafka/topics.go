@@ -121,7 +121,7 @@ func (a *admin) apply(ctx context.Context, want []broker.Topic) error {
 			made = append(made, live.name)
 		}
 	}
-	return await(ctx, a.b.cl, made...)
+	return await(ctx, a.b.cl, 1, made...)
 }
 
 func (a *admin) create(ctx context.Context, w broker.Topic) error {
