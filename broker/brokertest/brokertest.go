@@ -126,7 +126,7 @@ type theme struct {
 type scenario struct {
 	name string
 	run  func(k *kit)
-	// alone says that it disturbs the server or measures the process.
+	// alone says that it disturbs the server, keeps it busy, or measures the process.
 	alone bool
 	// long says that once for each kind of server is enough.
 	long bool

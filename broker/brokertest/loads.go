@@ -15,7 +15,7 @@ import (
 
 func loadScenarios() []scenario {
 	return []scenario{
-		{name: "100,000 keys are each in order", run: manyKeys, long: true},
+		{name: "100,000 keys are each in order", run: manyKeys, alone: true, long: true},
 		{name: "a poison message in every hundred becomes a dead letter and disturbs nobody", run: poison, long: true},
 	}
 }
