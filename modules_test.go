@@ -196,19 +196,20 @@ func TestAFailedStartIsRolledBackInAnyOrder(t *testing.T) {
 
 func TestModulesInAnyOrderOnEmbeddedNATS(t *testing.T) {
 	t.Parallel()
-	testModulesOn(t, openNATS(t))
+	testModulesOn(t, openNATS(t), 50)
 }
 
 func TestModulesInAnyOrderOnKafka(t *testing.T) {
 	t.Parallel()
-	testModulesOn(t, openKafka(t))
+	testModulesOn(t, openKafka(t), 10)
 }
 
-func testModulesOn(t *testing.T, b broker.Broker) {
+// testModulesOn plays one order, and in a soak as many as said.
+func testModulesOn(t *testing.T, b broker.Broker, soak uint64) {
 	t.Helper()
 	orders := uint64(1)
 	if testenv.Soak() {
-		orders = 5
+		orders = soak
 	}
 	for seed := range orders {
 		env := "modules-" + uuid.NewString()[:8] // topics and groups of a shared server must be the test's own

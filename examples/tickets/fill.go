@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Shows and customers of bookings that nobody made by hand. Few shows make for busy ones: their events must stay in order.
@@ -31,7 +32,33 @@ const fillers = 32
 
 // Fill makes random bookings as fast as it can until there are n in total, with those of earlier runs, and refunds until a tenth of
 // them is refunded. It calls progress, which may be nil, with the number of bookings that there are, from any goroutine.
+// An outage of the database is waited for: what is there then is counted anew.
 func (p *Platform) Fill(ctx context.Context, n int64, progress func(bookings int64)) error {
+	var failing time.Time
+	for most := int64(-1); ; {
+		err := p.fill(ctx, n, progress)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		made := audit{db: p.db}
+		if count := made.count(ctx, `bookings`) + made.count(ctx, `refunds`); made.err == nil && count > most {
+			most, failing = count, time.Now()
+		}
+		if failing.IsZero() {
+			failing = time.Now()
+		}
+		if time.Since(failing) > patience {
+			return err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// fill makes what is missing, until something fails.
+func (p *Platform) fill(ctx context.Context, n int64, progress func(bookings int64)) error {
 	a := audit{db: p.db}
 	made, refunded := a.count(ctx, `bookings`), a.count(ctx, `refunds`)
 	if a.err != nil {

@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"path/filepath"
 	"strings"
@@ -11,14 +12,16 @@ import (
 	"github.com/tidings-go/tidings/broker"
 	"github.com/tidings-go/tidings/internal/admin"
 	"github.com/tidings-go/tidings/internal/cloudevents"
+	"github.com/tidings-go/tidings/internal/testenv"
 	"github.com/tidings-go/tidings/store"
 	"github.com/tidings-go/tidings/store/memory"
+	"github.com/tidings-go/tidings/store/postgres"
 	"github.com/tidings-go/tidings/store/sqlite"
 )
 
 const group = "shop.mailer"
 
-// eachStore runs a test on every store that needs no server.
+// eachStore runs a test on every store.
 func eachStore(t *testing.T, test func(t *testing.T, s store.Store)) {
 	t.Helper()
 	t.Run("memory", func(t *testing.T) {
@@ -37,6 +40,26 @@ func eachStore(t *testing.T, test func(t *testing.T, s store.Store)) {
 			}
 		})
 		if err := s.Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		test(t, s)
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		schema := "admin_" + strings.ToLower(rand.Text()[:12])
+		s, err := postgres.Open(t.Context(), testenv.Postgres(t), postgres.Config{Schema: schema})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if _, failed := s.Pool().Exec(context.WithoutCancel(t.Context()), "DROP SCHEMA "+schema+" CASCADE"); failed != nil {
+				t.Error(failed)
+			}
+			if failed := s.Close(); failed != nil {
+				t.Error(failed)
+			}
+		})
+		if err = s.Migrate(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		test(t, s)

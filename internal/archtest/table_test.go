@@ -16,7 +16,7 @@ internal/consume        <- broker
 internal/outbox         <- broker store   tests: store/sqlite
 
 # What people do with rows.
-internal/admin          <- broker store internal/cloudevents github.com/google/uuid   tests: store/sqlite
+internal/admin          <- broker store internal/cloudevents github.com/google/uuid   tests: store/sqlite store/postgres
 
 # What a service author touches.
 tidings                 <- broker store internal/cloudevents internal/consume internal/outbox github.com/google/uuid   tests: embedded broker/kafka store/sqlite store/postgres
