@@ -61,6 +61,7 @@
 //	    connections              how many connections read at the same time
 //	    retention                how long the inbox remembers a message
 //	    poll                     how often to look for what another process has committed
+//	    max_rows, max_age        how many rows, or how old ones, the outbox may hold
 //	postgres://[USER:PASSWORD@]HOST[:5432],…/DATABASE   a PostgreSQL database; postgresql:// is the same
 //	    schema                   where tidings' tables are
 //	    direct                   the URL, percent-encoded, by which relays reach the server past a pooler of transactions
@@ -72,7 +73,7 @@
 //	    pool_max_conns, pool_min_conns, pool_max_conn_lifetime, pool_max_conn_idle_time
 //	                             as for psql and pgx; pool_max_conns is 20 if it is not there
 //	embedded:DIR                                        the SQLite database in the folder of an embedded broker
-//	    busy_timeout, connections, retention, poll
+//	    busy_timeout, connections, retention, poll, max_rows, max_age
 //	                             as above
 //	memory:                                             in this process, gone with it; it takes no options
 package connect

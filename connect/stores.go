@@ -29,6 +29,8 @@ func sqliteConfig(a *address, log *slog.Logger) (sqlite.Config, error) {
 	a.options.number("connections", &cfg.Connections)
 	a.options.duration("retention", &cfg.Retention)
 	a.options.duration("poll", &cfg.Poll)
+	a.options.number("max_rows", &cfg.MaxRows)
+	a.options.duration("max_age", &cfg.MaxAge)
 	return cfg, a.options.err()
 }
 

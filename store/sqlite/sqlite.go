@@ -45,6 +45,10 @@ type Config struct {
 	Connections int
 	// Retention is how long claims (inbox and idempotency keys) are remembered: longer than any message may come late or again. Default 14 days.
 	Retention time.Duration
+	// MaxRows is how many rows the outbox may hold, and MaxAge how old the oldest may be. Beyond that a transaction of InTx that appends more fails with
+	// [store.ErrOutboxFull]: a broker that is away for days should not fill the disk. Default 0: no limit.
+	MaxRows int
+	MaxAge  time.Duration
 	// Poll is how often to look whether another process, or a transaction that was joined, has committed. Default 20 milliseconds.
 	Poll time.Duration
 	// Log gets what goes wrong in the background. Default slog.Default.
@@ -108,8 +112,9 @@ func open(ctx context.Context, path string, cfg Config) (*Store, error) {
 }
 
 func (c Config) withDefaults() (Config, error) {
-	if c.BusyTimeout < 0 || c.Retention < 0 || c.Poll < 0 || c.Connections < 0 {
-		return c, fmt.Errorf("BusyTimeout %v, Retention %v, Poll %v and Connections %d must not be negative", c.BusyTimeout, c.Retention, c.Poll, c.Connections)
+	if c.BusyTimeout < 0 || c.Retention < 0 || c.Poll < 0 || c.Connections < 0 || c.MaxRows < 0 || c.MaxAge < 0 {
+		return c, fmt.Errorf("BusyTimeout %v, Retention %v, Poll %v, Connections %d, MaxRows %d and MaxAge %v must not be negative",
+			c.BusyTimeout, c.Retention, c.Poll, c.Connections, c.MaxRows, c.MaxAge)
 	}
 	if c.BusyTimeout == 0 {
 		c.BusyTimeout = 10 * time.Second

@@ -28,7 +28,7 @@ func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx store.
 	var p *part
 	var failed error
 	err := s.writer.do(ctx, func(tx *sql.Tx) error {
-		p = &part{tx: tx}
+		p = &part{tx: tx, limits: &s.cfg}
 		defer p.end()
 		failed = fn(context.WithValue(ctx, within{s}, p), store.NewSQLTx(tx, p))
 		if failed != nil {
@@ -69,6 +69,8 @@ func Join(tx *sql.Tx) *Tx {
 // part is tidings' part of a transaction.
 type part struct {
 	tx *sql.Tx
+	// limits are how full the outbox may get. A joined transaction knows none: nobody told it which store it is of.
+	limits *Config
 	// direct makes Append write at once, since nobody will call flush.
 	direct bool
 
@@ -174,6 +176,9 @@ func (p *part) flush(ctx context.Context) error {
 		if q := p.rows[i].Queue; p.rows[i].State == store.Ready && !slices.Contains(p.woken, q) {
 			p.woken = append(p.woken, q)
 		}
+	}
+	if err := p.limits.checkRoom(ctx, p.tx, p.rows); err != nil {
+		return err
 	}
 	return insertRows(ctx, p.tx, p.rows)
 }
