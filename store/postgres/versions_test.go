@@ -74,8 +74,8 @@ func fetch(t *testing.T, version string) string {
 	return filepath.Join(dir, "bin")
 }
 
-// serve starts a server and returns its URL.
-func serve(t *testing.T, bin string) string {
+// serve starts a server with some settings and returns its URL.
+func serve(t *testing.T, bin string, settings ...string) string {
 	t.Helper()
 	data, port := filepath.Join(t.TempDir(), "data"), testenv.FreePort(t)
 	if err := os.Mkdir(data, 0o700); err != nil {
@@ -94,6 +94,9 @@ func serve(t *testing.T, bin string) string {
 	command(t, as, filepath.Join(bin, "initdb"), "--pgdata="+data, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C")
 	cmd := osexec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(bin, "postgres"), "-D", data, "-c", "listen_addresses=127.0.0.1",
 		"-c", "port="+strconv.Itoa(port), "-c", "unix_socket_directories="+data, "-c", "max_connections=300")
+	for _, setting := range settings {
+		cmd.Args = append(cmd.Args, "-c", setting)
+	}
 	cmd.SysProcAttr = as
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
