@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/internal/checks"
 	"github.com/tidings-go/tidings/internal/lease"
 )
 
@@ -26,7 +27,7 @@ func (b *Broker) Consume(ctx context.Context, r broker.Reader, each func(context
 		return err
 	}
 	defer end()
-	if err = checkReader(r); err != nil {
+	if err = checks.Reader(r); err != nil {
 		return fmt.Errorf("nats: consume: %w", err)
 	}
 	var sources [][]source
@@ -49,19 +50,6 @@ func (b *Broker) Consume(ctx context.Context, r broker.Reader, each func(context
 		return fmt.Errorf("nats: consume: %w", err)
 	}
 	return nil
-}
-
-func checkReader(r broker.Reader) error {
-	if len(r.Topics) == 0 {
-		return fmt.Errorf("the reader has no topics: %w", broker.ErrInvalid)
-	}
-	if r.Group == "" {
-		return nil
-	}
-	if r.ToEnd {
-		return fmt.Errorf("group %s: only a reader without a group can read to the end: %w", r.Group, broker.ErrInvalid)
-	}
-	return checkName("group", r.Group)
 }
 
 // source is where the records of a partition are, and where to begin.

@@ -4,18 +4,16 @@ package nats
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 	"pgregory.net/rapid"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/internal/checks"
 )
 
 func names() *rapid.Generator[string] {
@@ -25,7 +23,7 @@ func names() *rapid.Generator[string] {
 func TestNoTwoTopicsOrGroupsShareANameOnTheServer(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := names().Draw(t, "a"), names().Draw(t, "b")
-		if checkName("topic", a) != nil || checkName("topic", b) != nil {
+		if checks.Name("topic", a) != nil || checks.Name("topic", b) != nil {
 			t.Fatalf("%q or %q is refused", a, b)
 		}
 		if a != b && (streamName(a) == streamName(b) || topicSubjects(a) == topicSubjects(b) || liveSubject(a) == liveSubject(b)) {
@@ -147,41 +145,5 @@ func TestParsePlaceReadsBothForms(t *testing.T) {
 		if !ok || p.stream != 22 || p.consumer != 333 || p.time != 1700000000000000000 || p.pending != 4 || !strings.HasSuffix(p.acks, ".stream.consumer") {
 			t.Errorf("%s: %+v, %v", reply, p, ok)
 		}
-	}
-}
-
-func TestRoomIsBoundedAndFair(t *testing.T) {
-	r := newRoom(3, 100)
-	for _, size := range []int{40, 40} {
-		if !r.tryEnter(size) {
-			t.Fatal("there is room")
-		}
-	}
-	if r.tryEnter(30) {
-		t.Fatal("110 bytes are in a room of 100")
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	if err := r.enter(ctx, 30); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("waiting in vain gives %v", err)
-	}
-	in := make(chan error)
-	go func() { in <- r.enter(t.Context(), 1000) }() // larger than the room: enters when it is empty
-	for waiting := 0; waiting == 0; {
-		r.mu.Lock()
-		waiting = len(r.waiting)
-		r.mu.Unlock()
-	}
-	if r.tryEnter(1) {
-		t.Fatal("a small one overtook a large one that waits")
-	}
-	r.leave(40)
-	r.leave(40)
-	if err := <-in; err != nil {
-		t.Fatal(err)
-	}
-	r.leave(1000)
-	if r.records != 3 || r.bytes != 100 {
-		t.Fatalf("after all have left there is room for %d records and %d bytes", r.records, r.bytes)
 	}
 }

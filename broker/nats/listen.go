@@ -10,6 +10,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/internal/checks"
 )
 
 // Bounds of what waits for a slow listener.
@@ -33,7 +34,7 @@ func (b *Broker) Live(ctx context.Context, records []broker.Record) error {
 }
 
 func (b *Broker) sendLive(ctx context.Context, r *broker.Record) error {
-	if err := checkName("topic", r.Topic); err != nil {
+	if err := checks.Name("topic", r.Topic); err != nil {
 		return err
 	}
 	msg, size := encode(r)
@@ -109,10 +110,10 @@ func checkListener(l broker.Listener) error {
 	}
 	var errs []error
 	for _, topic := range l.Topics {
-		errs = append(errs, checkName("topic", topic))
+		errs = append(errs, checks.Name("topic", topic))
 	}
 	if l.Group != "" {
-		errs = append(errs, checkName("group", l.Group))
+		errs = append(errs, checks.Name("group", l.Group))
 	}
 	return errors.Join(errs...)
 }

@@ -43,6 +43,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/internal/room"
 )
 
 // Broker is a [broker.Broker] on one NATS connection.
@@ -51,7 +52,7 @@ type Broker struct {
 	nc   *natsgo.Conn
 	js   jetstream.JetStream
 	link *link
-	room *room
+	room *room.Room
 	// member is what this broker calls itself among the owners of partitions.
 	member string
 	// owned says that Close ends the connection, because Open began it.
@@ -115,7 +116,7 @@ func New(ctx context.Context, nc *natsgo.Conn, cfg Config) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{
-		cfg: cfg, nc: nc, js: js, link: newLink(nc), room: newRoom(cfg.BufferRecords, cfg.BufferBytes), member: rand.Text(),
+		cfg: cfg, nc: nc, js: js, link: newLink(nc), room: room.New(cfg.BufferRecords, cfg.BufferBytes), member: rand.Text(),
 		topics: map[string]*topic{}, lanes: map[string]*lane{},
 	}
 	b.closing, b.close = context.WithCancel(context.WithoutCancel(ctx))

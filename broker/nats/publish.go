@@ -8,6 +8,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/internal/checks"
 )
 
 // entry is a record on its way: the one with that index in a call of Publish.
@@ -49,10 +50,10 @@ func (b *Broker) Publish(ctx context.Context, records []broker.Record, done func
 			e.end(broker.Receipt{}, err)
 			continue
 		}
-		if !b.room.tryEnter(e.size) {
+		if !b.room.TryEnter(e.size) {
 			b.enqueue(topic, ready)
 			ready = ready[len(ready):]
-			if err := b.room.enter(ctx, e.size); err != nil {
+			if err := b.room.Enter(ctx, e.size); err != nil {
 				e.end(broker.Receipt{}, fmt.Errorf("wait for room in the buffer of %d records and %d bytes: %w", b.cfg.BufferRecords, b.cfg.BufferBytes, err))
 				continue
 			}
@@ -64,7 +65,7 @@ func (b *Broker) Publish(ctx context.Context, records []broker.Record, done func
 }
 
 func (e *entry) prepare(maxPayload int64) error {
-	if err := checkName("topic", e.record.Topic); err != nil {
+	if err := checks.Name("topic", e.record.Topic); err != nil {
 		return err
 	}
 	e.identified = e.record.ID != ""
@@ -97,6 +98,6 @@ func (b *Broker) enqueue(topic string, entries []*entry) {
 func (b *Broker) finish(entries []*entry, outcome func(i int) (broker.Receipt, error)) {
 	for i, e := range entries {
 		e.end(outcome(i))
-		b.room.leave(e.size)
+		b.room.Leave(e.size)
 	}
 }

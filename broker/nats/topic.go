@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/internal/checks"
 )
 
 // topic is what is known of a stream that holds one. It never changes while the stream lives.
@@ -27,7 +28,7 @@ const (
 
 // topic looks a topic up, once: after that it is remembered until publishing finds that it is gone.
 func (b *Broker) topic(ctx context.Context, name string) (*topic, error) {
-	if err := checkName("topic", name); err != nil {
+	if err := checks.Name("topic", name); err != nil {
 		return nil, err
 	}
 	b.mu.Lock()
@@ -173,7 +174,7 @@ func (b *Broker) describe(ctx context.Context, want broker.Topic, info *jetstrea
 
 // checkTopic refuses what no stream can be.
 func checkTopic(want *broker.Topic) error {
-	if err := checkName("topic", want.Name); err != nil {
+	if err := checks.Name("topic", want.Name); err != nil {
 		return err
 	}
 	if want.Partitions < 0 || want.Retention < 0 || want.Replication < 0 || want.MaxBytes < 0 {

@@ -12,6 +12,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/internal/checks"
 	"github.com/tidings-go/tidings/internal/lease"
 )
 
@@ -29,7 +30,7 @@ func (b *Broker) Consume(ctx context.Context, r broker.Reader, each func(context
 }
 
 func (b *Broker) consume(ctx context.Context, r broker.Reader, each func(context.Context, broker.Partition)) error {
-	if err := checkReader(r); err != nil {
+	if err := checks.Reader(r); err != nil {
 		return err
 	}
 	var sources [][]source
@@ -52,19 +53,6 @@ func (b *Broker) consume(ctx context.Context, r broker.Reader, each func(context
 		err = broker.ErrClosed
 	}
 	return err
-}
-
-func checkReader(r broker.Reader) error {
-	if len(r.Topics) == 0 {
-		return fmt.Errorf("the reader has no topics: %w", broker.ErrInvalid)
-	}
-	if r.Group == "" {
-		return nil
-	}
-	if r.ToEnd {
-		return fmt.Errorf("group %s: only a reader without a group can read to the end: %w", r.Group, broker.ErrInvalid)
-	}
-	return checkName("group", r.Group)
 }
 
 // source is where the records of a partition are, and where to begin.

@@ -11,6 +11,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/internal/checks"
 )
 
 const (
@@ -75,10 +76,10 @@ func checkListener(l broker.Listener) error {
 	}
 	var errs []error
 	for _, topic := range l.Topics {
-		errs = append(errs, checkName("topic", topic))
+		errs = append(errs, checks.Name("topic", topic))
 	}
 	if l.Group != "" {
-		errs = append(errs, checkName("group", l.Group))
+		errs = append(errs, checks.Name("group", l.Group))
 	}
 	return errors.Join(errs...)
 }

@@ -1,35 +1,9 @@
 package redis
 
 import (
-	"fmt"
 	"hash/fnv"
 	"strconv"
-	"strings"
-
-	"github.com/tidings-go/tidings/broker"
 )
-
-// maxName is how long a topic or group may be: as everywhere in tidings, so that a service can move to another broker.
-const maxName = 200
-
-// checkName refuses topics and groups that can't be part of a key. What it lets through maps to keys one to one.
-func checkName(what, name string) error {
-	if name == "" {
-		return fmt.Errorf("the %s has no name: %w", what, broker.ErrInvalid)
-	}
-	if len(name) > maxName {
-		return fmt.Errorf("the %s %.20s… is %d bytes long, at most %d are possible: %w", what, name, len(name), maxName, broker.ErrInvalid)
-	}
-	for _, r := range name {
-		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '_' && r != '-' {
-			return fmt.Errorf("the %s %q has %q in its name, possible are letters a-z and A-Z, digits, '.', '_' and '-': %w", what, name, r, broker.ErrInvalid)
-		}
-	}
-	if strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") || strings.Contains(name, "..") {
-		return fmt.Errorf("the %s %q must have something before, between and after its dots: %w", what, name, broker.ErrInvalid)
-	}
-	return nil
-}
 
 // topicKey is where the number of partitions and the limits of a topic are kept.
 func topicKey(topic string) string { return "tidings:topic:" + topic }

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/internal/checks"
 )
 
 // message is a record on its way: the one with that index in a call of Publish.
@@ -47,10 +48,10 @@ func (b *Broker) Publish(ctx context.Context, records []broker.Record, done func
 			m.end(broker.Receipt{}, err)
 			continue
 		}
-		if !b.room.tryEnter(m.size) {
+		if !b.room.TryEnter(m.size) {
 			b.enqueue(topic, ready)
 			ready = ready[len(ready):]
-			if err := b.room.enter(ctx, m.size); err != nil {
+			if err := b.room.Enter(ctx, m.size); err != nil {
 				m.end(broker.Receipt{}, fmt.Errorf("wait for room in the buffer of %d records and %d bytes: %w", b.cfg.BufferRecords, b.cfg.BufferBytes, err))
 				continue
 			}
@@ -78,7 +79,7 @@ func (m *message) prepare(limit int) error {
 }
 
 func checkRecord(r *broker.Record) error {
-	if err := checkName("topic", r.Topic); err != nil {
+	if err := checks.Name("topic", r.Topic); err != nil {
 		return err
 	}
 	for i := range r.Headers {
@@ -120,7 +121,7 @@ func (b *Broker) enqueue(topic string, messages []*message) {
 func (b *Broker) fail(messages []*message, err error) {
 	for _, m := range messages {
 		m.end(broker.Receipt{}, err)
-		b.room.leave(m.size)
+		b.room.Leave(m.size)
 	}
 }
 
@@ -128,7 +129,7 @@ func (b *Broker) fail(messages []*message, err error) {
 func (b *Broker) confirm(messages []*message, partition int, ids []entryID) {
 	for i, m := range messages {
 		m.end(broker.Receipt{Topic: m.record.Topic, Partition: partition, Sequence: ids[i].sequence()}, nil)
-		b.room.leave(m.size)
+		b.room.Leave(m.size)
 	}
 }
 

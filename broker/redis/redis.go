@@ -63,13 +63,14 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/internal/room"
 )
 
 // Broker is a [broker.Broker] on Redis.
 type Broker struct {
 	cfg    Config
 	client goredis.UniversalClient
-	room   *room
+	room   *room.Room
 	// member is what this broker calls itself among owners and publishers.
 	member string
 	// batches and marks number what is published and sent live; lost counts what disappeared before it was settled.
@@ -114,7 +115,7 @@ func New(ctx context.Context, options *goredis.UniversalOptions, cfg Config) (*B
 		return nil, err
 	}
 	b := &Broker{
-		cfg: cfg, client: goredis.NewUniversalClient(adapt(options)), room: newRoom(cfg.BufferRecords, cfg.BufferBytes), member: memberName(),
+		cfg: cfg, client: goredis.NewUniversalClient(adapt(options)), room: room.New(cfg.BufferRecords, cfg.BufferBytes), member: memberName(),
 		topics: map[string]*topic{}, outlets: map[string]*outlet{},
 	}
 	b.trimmer = newTrimmer(b)

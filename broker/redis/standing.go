@@ -12,6 +12,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/internal/checks"
 )
 
 // standings are where groups stand in a topic, by partition.
@@ -201,7 +202,7 @@ func (b *Broker) allTopics(ctx context.Context) ([]broker.Topic, error) {
 	}
 	var all []broker.Topic
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		if checkName("topic", name) == nil {
+		if checks.Name("topic", name) == nil {
 			all = append(all, broker.Topic{Name: name})
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/internal/checks"
 )
 
 // topic is what is known of a topic. Its partitions never change while it lives.
@@ -47,7 +48,7 @@ func (b *Broker) topic(ctx context.Context, name string) (*topic, error) {
 
 // lookUp asks the server for a topic.
 func (b *Broker) lookUp(ctx context.Context, name string) (*topic, error) {
-	if err := checkName("topic", name); err != nil {
+	if err := checks.Name("topic", name); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
@@ -116,7 +117,7 @@ func (b *Broker) Topics(ctx context.Context, op broker.Op, want ...broker.Topic)
 
 // checkTopic refuses what no topic can be.
 func checkTopic(want *broker.Topic) error {
-	if err := checkName("topic", want.Name); err != nil {
+	if err := checks.Name("topic", want.Name); err != nil {
 		return err
 	}
 	if want.Partitions < 0 || want.Retention < 0 || want.Replication < 0 || want.MaxBytes < 0 {

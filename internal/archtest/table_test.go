@@ -10,6 +10,9 @@ broker                  <-
 store                   <- broker
 internal/lease          <-
 internal/cloudevents    <- broker
+internal/room           <-
+internal/checks         <- broker
+internal/sqlrow         <- store broker
 
 # The engines behind the root package.
 internal/consume        <- broker
@@ -29,12 +32,12 @@ sse                     <-
 
 # Adapters: a port and one library each.
 broker/memory           <- broker
-broker/nats             <- broker internal/lease internal/cloudevents github.com/nats-io/nats.go   tests: github.com/nats-io/nats-server
+broker/nats             <- broker internal/room internal/checks internal/lease internal/cloudevents github.com/nats-io/nats.go   tests: github.com/nats-io/nats-server
 broker/kafka            <- broker internal/cloudevents github.com/twmb/franz-go
 store/memory            <- store broker
-store/sqlite            <- store broker modernc.org/sqlite github.com/gofrs/flock
-store/postgres          <- store broker github.com/jackc/pgx   tests: broker/kafka internal/outbox github.com/twmb/franz-go
-broker/redis            <- broker internal/lease internal/cloudevents github.com/redis/go-redis
+store/sqlite            <- store broker internal/sqlrow modernc.org/sqlite github.com/gofrs/flock
+store/postgres          <- store broker internal/sqlrow github.com/jackc/pgx   tests: broker/kafka internal/outbox github.com/twmb/franz-go
+broker/redis            <- broker internal/room internal/checks internal/lease internal/cloudevents github.com/redis/go-redis
 embedded                <- broker/nats store/sqlite broker store github.com/nats-io/nats-server github.com/nats-io/nats.go github.com/gofrs/flock
 
 # What surrounds an app.

@@ -11,39 +11,16 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tidings-go/tidings/internal/sqlrow"
 	"github.com/tidings-go/tidings/store"
 )
 
-// listPage is how many rows List reads at a time: no snapshot is kept while the caller looks at them, so none keeps old rows from being cleaned up.
-const listPage = 256
-
 // List implements [store.Store].
 func (s *Store) List(ctx context.Context, f store.Filter) iter.Seq2[store.Row, error] {
-	return func(yield func(store.Row, error) bool) {
-		left := f.Limit
-		for {
-			page := f
-			page.Limit = listPage
-			if f.Limit > 0 {
-				page.Limit = min(left, listPage)
-			}
-			rows, err := s.listPage(ctx, page)
-			for _, r := range rows {
-				if !yield(r, nil) {
-					return
-				}
-				f.After = r.ID
-			}
-			if err != nil {
-				yield(store.Row{}, explain("list", err))
-				return
-			}
-			left -= len(rows)
-			if len(rows) < page.Limit || (f.Limit > 0 && left <= 0) {
-				return
-			}
-		}
-	}
+	return sqlrow.List(f, func(page store.Filter) ([]store.Row, error) {
+		found, err := s.listPage(ctx, page)
+		return found, explain("list", err)
+	})
 }
 
 func (s *Store) listPage(ctx context.Context, f store.Filter) ([]store.Row, error) {
@@ -119,7 +96,7 @@ func scanRow(rows pgx.CollectableRow) (store.Row, error) {
 	if due != nil {
 		r.Due = *due
 	}
-	if r.Record.Headers, err = decodeHeaders(headers); err != nil {
+	if r.Record.Headers, err = sqlrow.DecodeHeaders(headers); err != nil {
 		return r, fmt.Errorf("row %d: %w", r.ID, err)
 	}
 	return r, nil

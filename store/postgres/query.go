@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/internal/sqlrow"
 )
 
 var errUnsorted = errors.New("the server returned rows out of order")
@@ -262,14 +263,14 @@ func (q *question) finish(a *answer) error {
 	return nil
 }
 
-// appendHeaders decodes what encodeHeaders wrote, without a copy.
+// appendHeaders decodes what sqlrow.EncodeHeaders wrote, without a copy.
 func appendHeaders(headers []broker.Header, s string) ([]broker.Header, error) {
 	for len(s) > 0 {
 		var h broker.Header
 		for _, field := range []*string{&h.Name, &h.Value} {
 			size, n := uvarint(s)
 			if n <= 0 || size > uint64(len(s)-n) {
-				return nil, errHeaders
+				return nil, sqlrow.ErrHeaders
 			}
 			*field, s = s[n:n+int(size)], s[n+int(size):]
 		}

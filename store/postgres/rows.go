@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidings-go/tidings/internal/sqlrow"
 	"github.com/tidings-go/tidings/store"
 )
 
@@ -96,7 +97,7 @@ func columnsOf(r *store.Row) (lane int16, text [5]string, bytes [3][]byte) {
 	for i := range text {
 		text[i] = encodeText(text[i])
 	}
-	return laneOf(r), text, [...][]byte{encodeHeaders(r.Record.Headers), notNil(r.History), notNil(r.Record.Value)}
+	return laneOf(r), text, [...][]byte{sqlrow.EncodeHeaders(r.Record.Headers), notNil(r.History), notNil(r.Record.Value)}
 }
 
 // arraysOf are the columns of several rows, one array for each.

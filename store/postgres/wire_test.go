@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/internal/sqlrow"
 )
 
 func FuzzSnapshot(f *testing.F) {
@@ -51,7 +52,7 @@ func TestAHorizonIsWhatASnapshotDoesNotSee(t *testing.T) {
 func FuzzHeaders(f *testing.F) {
 	f.Add([]byte("\x01a\x02bc"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		want, wantErr := decodeHeaders(b)
+		want, wantErr := sqlrow.DecodeHeaders(b)
 		got, err := appendHeaders(nil, string(b))
 		if (err == nil) != (wantErr == nil) || err == nil && !reflect.DeepEqual(got, want) {
 			t.Errorf("%v, %v; want %v, %v", got, err, want, wantErr)
@@ -64,7 +65,7 @@ func BenchmarkAnswer(b *testing.B) {
 	l := &lane{wire: simLane(0)}
 	row := simRow{txid: 7, id: 1}.wire(armForward)
 	row[colTopic], row[colKey], row[colDedup] = []byte("orders"), []byte("key 42"), []byte("0193d7a1-0000-7000-8000-000000000001")
-	row[colHeaders] = encodeHeaders([]broker.Header{{Name: "ce-type", Value: "tickets.BookingMade.v1"}, {Name: "ce-source", Value: "/tickets"}})
+	row[colHeaders] = sqlrow.EncodeHeaders([]broker.Header{{Name: "ce-type", Value: "tickets.BookingMade.v1"}, {Name: "ce-source", Value: "/tickets"}})
 	row[colValue] = make([]byte, 500)
 	q := &question{lanes: map[string]*lane{l.wire: l}, limit: 1000, bytes: chunkBytes}
 	b.ReportAllocs()

@@ -12,12 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidings-go/tidings/internal/sqlrow"
 	"github.com/tidings-go/tidings/store"
 )
-
-// listPage is how many rows List reads at a time: no read transaction stays open while the caller looks at them, and so none keeps the
-// write-ahead log from being reused.
-const listPage = 256
 
 const columns = "queue, state, due, created, topic, key, dedup, source, message_id, headers, history, value"
 
@@ -32,7 +29,7 @@ func insertRows(ctx context.Context, tx *sql.Tx, rows []store.Row) error {
 			return fmt.Errorf("a row can't begin in the state %q", r.State)
 		}
 		_, err := tx.ExecContext(ctx, insert, r.Queue, int(r.State), dueNanos(r, now), now.UnixNano(), r.Record.Topic, r.Record.Key, r.Record.ID,
-			r.Source, r.MessageID, encodeHeaders(r.Record.Headers), notNil(r.History), notNil(r.Record.Value))
+			r.Source, r.MessageID, sqlrow.EncodeHeaders(r.Record.Headers), notNil(r.History), notNil(r.Record.Value))
 		if err != nil {
 			return err
 		}
@@ -126,31 +123,10 @@ func idList[T int64 | uint64](ids []T) string {
 
 // List implements [store.Store].
 func (s *Store) List(ctx context.Context, f store.Filter) iter.Seq2[store.Row, error] {
-	return func(yield func(store.Row, error) bool) {
-		left := f.Limit
-		for {
-			page := f
-			page.Limit = listPage
-			if f.Limit > 0 {
-				page.Limit = min(left, listPage)
-			}
-			rows, err := s.listPage(ctx, page)
-			for _, r := range rows {
-				if !yield(r, nil) {
-					return
-				}
-				f.After = r.ID
-			}
-			if err != nil {
-				yield(store.Row{}, explain("list", err))
-				return
-			}
-			left -= len(rows)
-			if len(rows) < page.Limit || (f.Limit > 0 && left <= 0) {
-				return
-			}
-		}
-	}
+	return sqlrow.List(f, func(page store.Filter) ([]store.Row, error) {
+		found, err := s.listPage(ctx, page)
+		return found, explain("list", err)
+	})
 }
 
 func (s *Store) listPage(ctx context.Context, f store.Filter) ([]store.Row, error) {
@@ -210,7 +186,7 @@ func scanRow(rows *sql.Rows) (store.Row, error) {
 		r.Due = time.Unix(0, due)
 	}
 	r.Created = time.Unix(0, created)
-	if r.Record.Headers, err = decodeHeaders(headers); err != nil {
+	if r.Record.Headers, err = sqlrow.DecodeHeaders(headers); err != nil {
 		return r, fmt.Errorf("row %d: %w", r.ID, err)
 	}
 	return r, nil

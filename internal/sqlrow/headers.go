@@ -1,4 +1,5 @@
-package sqlite
+// Package sqlrow is what stores over SQL have in common: how a row's headers become bytes, and how rows are listed page by page.
+package sqlrow
 
 import (
 	"encoding/binary"
@@ -7,11 +8,11 @@ import (
 	"github.com/tidings-go/tidings/broker"
 )
 
-// errHeaders says that the bytes of a row's headers are not what encodeHeaders writes.
-var errHeaders = errors.New("headers are damaged")
+// ErrHeaders says that the bytes of a row's headers are not what EncodeHeaders writes.
+var ErrHeaders = errors.New("headers are damaged")
 
-// encodeHeaders writes names and values one after the other, each with its length in front. JSON would not do: it changes what is not UTF-8.
-func encodeHeaders(headers []broker.Header) []byte {
+// EncodeHeaders writes names and values one after the other, each with its length in front. JSON would not do: it changes what is not UTF-8.
+func EncodeHeaders(headers []broker.Header) []byte {
 	size := 0
 	for _, h := range headers {
 		size += len(h.Name) + len(h.Value) + 2*binary.MaxVarintLen32
@@ -24,8 +25,8 @@ func encodeHeaders(headers []broker.Header) []byte {
 	return b
 }
 
-// decodeHeaders is the inverse of encodeHeaders.
-func decodeHeaders(b []byte) ([]broker.Header, error) {
+// DecodeHeaders is the inverse of EncodeHeaders.
+func DecodeHeaders(b []byte) ([]broker.Header, error) {
 	var headers []broker.Header
 	for len(b) > 0 {
 		var h broker.Header
@@ -45,7 +46,7 @@ func decodeHeaders(b []byte) ([]broker.Header, error) {
 func cutString(b []byte) (first string, rest []byte, err error) {
 	size, n := binary.Uvarint(b)
 	if n <= 0 || size > uint64(len(b)-n) {
-		return "", nil, errHeaders
+		return "", nil, ErrHeaders
 	}
 	end := n + int(size) // It fits: size is at most len(b).
 	return string(b[n:end]), b[end:], nil

@@ -1,12 +1,13 @@
-package nats
+// Package room bounds what a broker adapter buffers ahead of its server.
+package room
 
 import (
 	"context"
 	"sync"
 )
 
-// room is what may be buffered, in records and bytes. Who doesn't fit in waits for his turn, first come first served.
-type room struct {
+// Room is what may be buffered, in records and bytes. Who doesn't fit in waits for his turn, first come first served.
+type Room struct {
 	mu             sync.Mutex
 	records, bytes int // free
 	capacity       int // in bytes
@@ -18,10 +19,11 @@ type guest struct {
 	in    chan struct{}
 }
 
-func newRoom(records, bytes int) *room { return &room{records: records, bytes: bytes, capacity: bytes} }
+// New makes an empty room.
+func New(records, bytes int) *Room { return &Room{records: records, bytes: bytes, capacity: bytes} }
 
-// enter takes room for one record. One that is larger than the whole room enters when the room is empty.
-func (r *room) enter(ctx context.Context, bytes int) error {
+// Enter takes room for one record, and waits for it until ctx ends, whose cause it then returns. One that is larger than the whole room enters when the room is empty.
+func (r *Room) Enter(ctx context.Context, bytes int) error {
 	g := &guest{bytes: min(bytes, r.capacity), in: make(chan struct{})}
 	r.mu.Lock()
 	r.waiting = append(r.waiting, g)
@@ -44,15 +46,15 @@ func (r *room) enter(ctx context.Context, bytes int) error {
 	return nil // it was let in at the last moment
 }
 
-// tryEnter is enter for who can do something else instead of waiting.
-func (r *room) tryEnter(bytes int) bool {
+// TryEnter is Enter for who can do something else instead of waiting.
+func (r *Room) TryEnter(bytes int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.waiting) == 0 && r.admit(min(bytes, r.capacity))
 }
 
-// leave gives back the room of a record that was as large when it entered.
-func (r *room) leave(bytes int) {
+// Leave gives back the room of a record that was as large when it entered.
+func (r *Room) Leave(bytes int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.records++
@@ -60,7 +62,7 @@ func (r *room) leave(bytes int) {
 	r.callIn()
 }
 
-func (r *room) admit(bytes int) bool {
+func (r *Room) admit(bytes int) bool {
 	if r.records < 1 || r.bytes < bytes {
 		return false
 	}
@@ -69,7 +71,7 @@ func (r *room) admit(bytes int) bool {
 	return true
 }
 
-func (r *room) callIn() {
+func (r *Room) callIn() {
 	for len(r.waiting) > 0 && r.admit(r.waiting[0].bytes) {
 		close(r.waiting[0].in)
 		r.waiting = r.waiting[1:]
