@@ -33,7 +33,7 @@ type Config struct {
 	// MaxMessageBytes is the largest message, with its headers, that may be published. Default 1,000,000; the broker may have a lower limit.
 	MaxMessageBytes int
 	// Remote lets requests go between processes, over the broker's live path: public requests that nobody in this app serves are asked elsewhere,
-	// and those that it serves are answered to everybody. The memory broker and NATS can carry them; Check refuses it on others.
+	// and those that it serves are answered to everybody. The memory broker, NATS and Redis can carry them; Check refuses it on Kafka.
 	Remote bool
 	// Stop bounds how long Run waits, when it ends, for running handlers, and then for hooks, and then for the relay. Default 30 s.
 	Stop time.Duration
