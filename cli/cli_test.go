@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,8 +27,6 @@ import (
 	"github.com/tidings-go/tidings/store"
 	storememory "github.com/tidings-go/tidings/store/memory"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -52,11 +51,21 @@ type shop struct {
 	broker broker.Broker
 	store  store.Store
 	name   string
+	// sequences that depend on the time, as on Redis, in the order in which they were seen. In plain texts they are 1, 2, 3 …
+	sequences []string
 }
 
 func newShop(t *testing.T, b broker.Broker) *shop {
 	t.Helper()
 	return &shop{t: t, broker: b, store: storememory.New(), name: "shop-" + strings.ToLower(rand.Text()[:10])}
+}
+
+// sequence is the broker's own name for the nth message that was seen.
+func (s *shop) sequence(n int) string {
+	if len(s.sequences) == 0 {
+		return strconv.Itoa(n)
+	}
+	return s.sequences[n-1]
 }
 
 func (s *shop) topic(entity string) string { return s.name + ".shop.public." + entity + ".v1" }
@@ -98,9 +107,18 @@ func (s *shop) run(ctx context.Context, cmd *cobra.Command, args ...string) resu
 
 var times = regexp.MustCompile(`20[0-9-]{8}T[0-9:.]+Z|(behind_seconds": |the oldest is )[0-9.ms]+`)
 
+// timed is a sequence that is made of milliseconds. IDs have shorter numbers.
+var timed = regexp.MustCompile(`\b[0-9]{19}\b`)
+
 // plain is a text without what is different in each run.
 func (s *shop) plain(text string) string {
 	text = strings.ReplaceAll(text, s.name, "shop")
+	text = timed.ReplaceAllStringFunc(text, func(sequence string) string {
+		if !slices.Contains(s.sequences, sequence) {
+			s.sequences = append(s.sequences, sequence)
+		}
+		return strconv.Itoa(slices.Index(s.sequences, sequence) + 1)
+	})
 	return times.ReplaceAllStringFunc(text, func(found string) string {
 		switch before, isAge := strings.CutSuffix(found, strings.TrimLeft(found, "abcdefghijklmnopqrstuvwxyz_\": ")); {
 		case strings.HasPrefix(found, "2026-03-01T12:00:00"):
@@ -119,7 +137,7 @@ func (r result) golden(t *testing.T, file string, code int) {
 		t.Errorf("%s: exit %d, want %d\n%s%s", file, r.code, code, r.out, r.status)
 	}
 	path := filepath.Join("testdata", file)
-	if *update {
+	if testenv.Update() {
 		if err := os.WriteFile(path, []byte(r.out), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +152,7 @@ func (r result) golden(t *testing.T, file string, code int) {
 	}
 }
 
-// onEachBroker runs a test on memory, NATS and Kafka.
+// onEachBroker runs a test on memory, NATS, Kafka and Redis.
 func onEachBroker(t *testing.T, test func(t *testing.T, b broker.Broker, name string)) {
 	t.Helper()
 	t.Run("memory", func(t *testing.T) {
@@ -143,7 +161,7 @@ func onEachBroker(t *testing.T, test func(t *testing.T, b broker.Broker, name st
 		t.Cleanup(func() { _ = b.Close() })
 		test(t, b, "memory")
 	})
-	for name, url := range map[string]func(testing.TB) string{"nats": testenv.NATS, "kafka": testenv.Kafka} {
+	for name, url := range map[string]func(testing.TB) string{"nats": testenv.NATS, "kafka": testenv.Kafka, "redis": testenv.Redis} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b, err := connect.Broker(t.Context(), url(t))

@@ -168,7 +168,7 @@ func TestTail(t *testing.T) {
 		s.call(a, "tail", "--topic", orders, "--from", "earliest", "--follow=false", "-o", "json").golden(t, "tail.json", 0)
 		s.call(a, "tail", "OrderShipped", "--from", "1", "--follow=false").golden(t, "tail-event.txt", 0)
 		s.call(a, "tail", "shop.OrderPlaced.v1", "--from", "1h", "--key", "b c", "--limit", "1").golden(t, "tail-limit.txt", 0)
-		s.call(a, "tail", "OrderPlaced", "--from", "3", "--follow=false").golden(t, "tail-sequence.txt", 0)
+		s.call(a, "tail", "OrderPlaced", "--from", s.sequence(3), "--follow=false").golden(t, "tail-sequence.txt", 0)
 		if r := s.call(a, "tail", "OrderPlaced", "--from", "2099-01-01T00:00:00Z", "--follow=false"); r.code != 0 || r.out != "" {
 			t.Errorf("exit %d, %q, %s", r.code, r.out, r.status)
 		}

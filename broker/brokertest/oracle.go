@@ -10,7 +10,7 @@ import (
 )
 
 // Oracle knows what was published and watches what is handled. The occurrences of each key are numbered 1, 2, 3 … as they are
-// published; the first handling of each number must come in that order, and none may be missing.
+// published; the first handling of each number must come in that order, and none may be missing. Giving up on a number is in its place too.
 //
 //	n := oracle.Issue("seat-7")          // before it is published
 //	oracle.Stored("seat-7", n)           // when the broker (or the transaction) said that it has it
@@ -33,7 +33,7 @@ type history struct {
 	stored  map[int]bool
 	excused map[int]bool
 	seen    map[int]bool
-	first   []int // numbers in the order of their first handling
+	first   []int // numbers in the order in which they were first handled or given up on
 }
 
 // Issue returns the next number of key.
@@ -69,17 +69,22 @@ func (o *Oracle) Handled(key string, n int) {
 		o.open--
 	}
 	o.firsts++
+	if !h.excused[n] {
+		h.first = append(h.first, n)
+	}
 	h.seen[n] = true
-	h.first = append(h.first, n)
 }
 
-// Excused notes that number n of key was given up on knowingly. It need not be handled.
+// Excused notes that number n of key was given up on knowingly. It need not be handled, but what comes later has to wait until here.
 func (o *Oracle) Excused(key string, n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	h := o.of(key)
 	if h.stored[n] && !h.seen[n] && !h.excused[n] {
 		o.open--
+	}
+	if !h.seen[n] && !h.excused[n] {
+		h.first = append(h.first, n)
 	}
 	h.excused[n] = true
 }
@@ -149,13 +154,21 @@ func (h *history) judgeOrder(key string, v *Verdict) {
 	for _, n := range h.first {
 		switch {
 		case n < 1 || n > h.issued:
-			v.Foreign = append(v.Foreign, fmt.Sprintf("%s: %d was handled and never issued", key, n))
+			v.Foreign = append(v.Foreign, fmt.Sprintf("%s: %d was %s and never issued", key, n, h.fate(n)))
 		case n < largest:
-			v.Disordered = append(v.Disordered, fmt.Sprintf("%s: %d was first handled after %d", key, n, largest))
+			v.Disordered = append(v.Disordered, fmt.Sprintf("%s: %d was first %s after %d", key, n, h.fate(n), largest))
 		default:
 			largest = n
 		}
 	}
+}
+
+// fate says what became of a number that was handled or excused.
+func (h *history) fate(n int) string {
+	if h.seen[n] {
+		return "handled"
+	}
+	return "given up on"
 }
 
 // Verdict is what an [Oracle] found.

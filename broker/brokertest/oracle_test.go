@@ -27,8 +27,14 @@ func TestOracleFinds(t *testing.T) {
 		o.Issue("k")
 		return o
 	}
-	excused := handle(3, 1, 3)
-	excused.Excused("k", 2)
+	excused := func(numbers ...int) *brokertest.Oracle {
+		o := handle(3, numbers...)
+		o.Excused("k", 2)
+		o.Handled("k", 3)
+		return o
+	}
+	thoughBetter := excused(1)
+	thoughBetter.Handled("k", 2)
 	keys := handle(2, 1, 2)
 	keys.Stored("other", keys.Issue("other"))
 
@@ -44,7 +50,10 @@ func TestOracleFinds(t *testing.T) {
 		"a gap that was filled late":                 {handle(3, 1, 3, 2), "out of order: k: 2 was first handled after 3"},
 		"a record that nobody published":             {handle(1, 1, 2), "foreign: k: 2 was handled"},
 		"a record that can't be read":                {handle(1, 1, -1), "foreign: k: -1"},
-		"nothing in an excused gap":                  {excused, ""},
+		"nothing in an excused gap":                  {excused(1), ""},
+		"nothing in an excuse that was not needed":   {excused(1, 2), ""},
+		"nothing in a later handling of the excused": {thoughBetter, ""},
+		"an excuse that comes too late":              {excused(1, 3), "out of order: k: 2 was first given up on after 3"},
 		"nothing if what is missing was not stored":  {notStored(), ""},
 		"a loss of one key though others are intact": {keys, "lost: other: 1"},
 	} {

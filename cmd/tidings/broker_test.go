@@ -15,26 +15,41 @@ import (
 
 func TestDemoOnNATS(t *testing.T) {
 	t.Parallel()
-	demoOn(t, startNATS(t))
+	server := startNATS(t)
+	demoOn(t, server.url, server)
+}
+
+// The server that leads the topic is killed.
+func TestDemoOnANATSCluster(t *testing.T) {
+	t.Parallel()
+	cluster := startNATSCluster(t)
+	demoOn(t, cluster.url, cluster)
+}
+
+func TestDemoOnRedis(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	demoOn(t, server.url, server)
 }
 
 func TestDemoOnKafka(t *testing.T) {
 	t.Parallel()
-	demoOn(t, startKafka(t))
+	server := startKafka(t)
+	demoOn(t, server.url, server)
 }
 
 // demoOn runs platforms on a broker, which is killed in the middle of the first run. They leave each other alone.
-func demoOn(t *testing.T, server *brokerProcess) {
+func demoOn(t *testing.T, url string, server broken) {
 	t.Helper()
 	first, total := filepath.Join(t.TempDir(), "first"), 300
 	if testenv.Soak() {
 		total = 20_000
 	}
-	cmd, out, status := command(t.Context(), "demo", "--broker", server.url, "--data", first, "--bookings", strconv.Itoa(total), "-o", "json")
+	cmd, out, status := command(t.Context(), "demo", "--broker", url, "--data", first, "--bookings", strconv.Itoa(total), "-o", "json")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	awaitEvents(t, server.url, uint64(total))
+	awaitEvents(t, url, uint64(total))
 	server.kill()
 	server.run()
 	err := cmd.Wait()
@@ -43,11 +58,11 @@ func demoOn(t *testing.T, server *brokerProcess) {
 		t.Fatalf("the broker was killed in the middle: %v, %+v\n%s", err, s, r.status)
 	}
 
-	r = tidings(t, "", "demo", "--broker", server.url, "--bookings", "50", "-o", "json")
+	r = tidings(t, "", "demo", "--broker", url, "--bookings", "50", "-o", "json")
 	if s := r.summary(t); r.code != 0 || s.Bookings != 50 || !strings.Contains(r.status, `begin with "tickets-`) {
 		t.Errorf("another platform on the broker: exit %d, %+v\n%s", r.code, s, r.status)
 	}
-	r = tidings(t, "", "demo", "--broker", server.url, "--data", first, "--bookings", strconv.Itoa(total+50), "-o", "json")
+	r = tidings(t, "", "demo", "--broker", url, "--data", first, "--bookings", strconv.Itoa(total+50), "-o", "json")
 	if s := r.summary(t); r.code != 0 || s.Bookings != int64(total)+50 || strings.Contains(r.status, "begin with") {
 		t.Errorf("the first platform goes on: exit %d, %+v\n%s", r.code, s, r.status)
 	}

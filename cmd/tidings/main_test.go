@@ -23,8 +23,8 @@ func TestMain(m *testing.M) {
 	case len(os.Args) > 1 && os.Args[1] == "tidings":
 		os.Args = os.Args[1:]
 		main()
-	case len(os.Args) > 3 && os.Args[1] == serveArgument:
-		serveNATS(os.Args[2], os.Args[3])
+	case len(os.Args) > 2 && os.Args[1] == serveArgument:
+		serveNATS(os.Args[2])
 	}
 	os.Exit(m.Run())
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"net"
@@ -12,15 +11,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"github.com/tidings-go/tidings/internal/testenv"
 )
 
-// serveArgument makes this test binary a nats-server: what is killed must be a process of its own.
-const serveArgument = "serve-nats"
+// broken is a broker of processes of its own, of which one can be killed and started again on its data and address.
+type broken interface {
+	kill()
+	run()
+}
 
-// brokerProcess is a real server in a process of its own, which can be killed and started again on its data and address.
+// brokerProcess is a real server in a process of its own.
 type brokerProcess struct {
 	t     *testing.T
 	url   string
@@ -38,24 +38,19 @@ func (p *brokerProcess) kill() {
 	_ = p.cmd.Wait()
 }
 
-func startNATS(t *testing.T) *brokerProcess {
+// startRedis starts a Redis that forgets nothing.
+func startRedis(t *testing.T) *brokerProcess {
 	t.Helper()
+	testenv.Redis(t) // says what is missing
 	port, dir := fmt.Sprint(testenv.FreePort(t)), t.TempDir()
-	p := &brokerProcess{t: t, url: "nats://127.0.0.1:" + port, start: func(p *brokerProcess) *exec.Cmd {
-		cmd := exec.Command(os.Args[0], serveArgument, port, dir)
-		if _, err := cmd.StdinPipe(); err != nil {
+	address := "127.0.0.1:" + port
+	p := &brokerProcess{t: t, url: "redis://" + address, start: func(p *brokerProcess) *exec.Cmd {
+		cmd := exec.CommandContext(context.Background(), "redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", dir,
+			"--save", "", "--appendonly", "yes", "--appendfsync", "always", "--loglevel", "warning")
+		if err := cmd.Start(); err != nil {
 			p.t.Fatal(err)
 		}
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		if err = cmd.Start(); err != nil {
-			p.t.Fatal(err)
-		}
-		if line, err := bufio.NewReader(out).ReadString('\n'); strings.TrimSpace(line) != "ready" {
-			p.t.Fatalf("nats-server did not start: %q, %v", line, err)
-		}
+		awaitListener(p.t, address)
 		return cmd
 	}}
 	p.run()
@@ -63,22 +58,16 @@ func startNATS(t *testing.T) *brokerProcess {
 	return p
 }
 
-// serveNATS runs a nats-server until it is killed, or its parent ends and so closes standard input.
-func serveNATS(port, dir string) {
-	options := &server.Options{Host: "127.0.0.1", JetStream: true, StoreDir: dir, SyncAlways: true, NoLog: true, NoSigs: true}
-	if _, err := fmt.Sscan(port, &options.Port); err != nil {
-		os.Exit(1)
-	}
-	s, err := server.NewServer(options)
-	if err != nil {
-		os.Exit(1)
-	}
-	s.Start()
-	if s.ReadyForConnections(20 * time.Second) {
-		fmt.Println("ready")
-	}
-	_, _ = bufio.NewReader(os.Stdin).ReadByte()
-	os.Exit(0)
+// awaitListener waits until somebody answers at an address.
+func awaitListener(t *testing.T, address string) {
+	t.Helper()
+	testenv.Eventually(t, time.Minute, func() error {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
+		if err == nil {
+			err = conn.Close()
+		}
+		return err
+	})
 }
 
 // startKafka starts a Kafka of its own, from the program that scripts/services has installed.
@@ -109,13 +98,7 @@ func startKafka(t *testing.T) *brokerProcess {
 		if err := cmd.Start(); err != nil {
 			p.t.Fatal(err)
 		}
-		testenv.Eventually(p.t, time.Minute, func() error {
-			conn, err := new(net.Dialer).DialContext(p.t.Context(), "tcp", address)
-			if err == nil {
-				err = conn.Close()
-			}
-			return err
-		})
+		awaitListener(p.t, address)
 		return cmd
 	}}
 	p.run()
