@@ -33,5 +33,5 @@ bench: ## compare with the raw clients, then run all benchmarks six times into b
 	@go test -run='^$$' -bench=. -benchmem -count=6 ./... >bench.out || { cat bench.out; exit 1; }
 	@$(TOOL) benchstat bench.out
 
-soak: ## run all tests COUNT times (20), to find the ones that fail now and then
-	@TIDINGS_TEST_SOAK=true scripts/test -count=$(COUNT) -timeout=6h
+soak: ## run all tests COUNT times (20) with full counts, to find the ones that fail now and then; PKG=./broker/... for some
+	@TIDINGS_TEST_SOAK=true PKG="$(PKG)" scripts/test -count=$(COUNT) -timeout=6h
