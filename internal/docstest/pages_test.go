@@ -123,7 +123,7 @@ func newDictionary(t *testing.T, text string) *dictionary {
 	if strings.Contains(text, kafkaURL) {
 		pairs = append(pairs, [2]string{kafkaURL, testenv.Kafka(t)})
 	}
-	if strings.Contains(text, postgresURL) {
+	if strings.Contains(text, postgresURL) || strings.Contains(text, loginURL) {
 		database := newDatabase(t, name)
 		u, err := url.Parse(database)
 		if err != nil {
