@@ -3,10 +3,13 @@ package snippets_test
 import (
 	"context"
 	"errors"
-	"fmt"
+	"maps"
+	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tidings-go/tidings"
+	"github.com/tidings-go/tidings/tidingstest"
 )
 
 var (
@@ -40,25 +43,26 @@ var careful = tidings.Subscription{
 	OnFailure:   tidings.Park, // or Block
 }
 
-func Example_failures() {
-	app := newApp("shop")
-	app.Emits(placed)
-	calls, done := 0, make(chan struct{})
-	s := careful
-	s.Retry = tidings.Retry{Attempts: 3, Min: time.Millisecond}
-	app.Subscribe(s, tidings.On(placed, func(_ context.Context, e OrderPlaced) error {
-		switch calls++; {
-		case e.OrderID == "last":
-			close(done)
-		case e.OrderID == "poison":
-			return errors.New("no")
+func TestWhatAReactionMaySay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outcomes := map[string]error{"fine": nil, "gone": errSoldOut, "bad": errNoAddress, "busy": errBusy, "down": errDown, "broken": errors.New("no")}
+		calls := map[string]int{}
+		k := tidingstest.New(t, tidings.Config{Service: "shop"}, func(app *tidings.App) {
+			s := careful
+			s.Retry.Attempts, s.Concurrency = 3, 1
+			app.Subscribe(s, tidings.On(placed, func(_ context.Context, e OrderPlaced) error {
+				if calls[e.OrderID]++; e.OrderID == "down" && calls[e.OrderID] == 10 {
+					return nil // it is back
+				}
+				return answer(outcomes[e.OrderID])
+			}))
+		})
+		for id := range outcomes {
+			k.Deliver(placed.New(OrderPlaced{OrderID: id}))
 		}
-		return answer(nil)
-	}))
-	app.OnStart(func(ctx context.Context) error {
-		return app.Direct().Publish(ctx, placed.New(OrderPlaced{OrderID: "poison"}), placed.New(OrderPlaced{OrderID: "last"}))
+		want := map[string]int{"fine": 1, "gone": 1, "bad": 1, "busy": 3, "down": 10, "broken": 3}
+		if dead := k.DeadLetters(); !maps.Equal(calls, want) || len(dead) != 3 {
+			t.Errorf("calls %v, want %v; %d dead letters", calls, want, len(dead))
+		}
 	})
-	runUntil(app, done)
-	fmt.Println(errors.Is(answer(errSoldOut), errSoldOut), answer(nil))
-	// Output: true <nil>
 }

@@ -89,14 +89,17 @@ func Example_outbox() {
 		if err := tx.Commit(); err != nil {
 			return err
 		}
-		return tidings.InTx(ctx, app, func(ctx context.Context, tx *store.SQLTx) error { return remind(ctx, app, tx, OrderPlaced{OrderID: "o-3"}) })
+		return tidings.InTx(ctx, app, func(ctx context.Context, tx *store.SQLTx) error {
+			return remind(ctx, app, tx, OrderPlaced{OrderID: "o-3"})
+		})
 	})
 	go func() {
 		defer close(done)
-		fmt.Println(<-parcels != <-parcels)
+		one, other := <-parcels, <-parcels
+		fmt.Println("two parcels:", one != other)
 	}()
 	runUntil(app, done)
 	// Output:
 	// again: true
-	// true
+	// two parcels: true
 }

@@ -71,6 +71,7 @@ func TestAMailServerIsDownForTenMinutes(t *testing.T) {
 
 func TestItIsPackedOnceWhereverTheProcessDies(t *testing.T) {
 	tidingstest.EveryCrash(t, func(t *testing.T, step int) *tidingstest.Kit {
+		t.Helper()
 		k := tidingstest.New(t, tidings.Config{Service: "shop"}, register)
 		k.CrashAt(step)
 		k.Deliver(placed.New(OrderPlaced{OrderID: "o-1"}))

@@ -56,6 +56,7 @@ examples/delivery/notification <- tidings   tests: tidingstest
 examples/delivery/audit <- tidings store examples/delivery/order   tests: tidingstest
 examples/hello          <- tidings embedded store/sqlite
 docs/boxoffice          <- tidings cli connect httpapi store
+docs/snippets           <-   tests: tidings tidingstest broker store store/sqlite
 
 # Test kits, and what only tests import.
 broker/brokertest       <- broker internal/consume internal/testenv go.uber.org/goleak pgregory.net/rapid

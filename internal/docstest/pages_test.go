@@ -17,11 +17,9 @@ import (
 	"github.com/tidings-go/tidings/internal/testenv"
 )
 
-// elsewhere are commands that are not run here: this test would run itself, or need a port that is taken. They have the place of what runs them.
+// elsewhere are commands that are not run here, since they need a port that may be taken, and the place of what runs them.
 var elsewhere = map[string]struct{ file, text string }{
-	"make test":                 {".ci/run", "make --no-print-directory test"},
 	"go run ./cmd/tidings demo": {"cmd/tidings/main_test.go", "func TestDemoRunsUntilItIsInterrupted("},
-	"go run ./cmd/tidings demo --bookings 5000 -o json": {".ci/run", "go run ./cmd/tidings demo --bookings"},
 }
 
 // Every command in a page is run, on real servers where it names them, and prints what the page shows.
