@@ -13,7 +13,7 @@ func TestPagesThatAreWrongAreFoundOut(t *testing.T) {
 	for _, test := range []struct{ name, page, complaint string }{
 		{"right", sh("echo 'one    1'; echo two") + text("one  …\ntwo"), ""},
 		{"right, with an exit code", "<!-- exits 3 -->\n" + sh("exit 3"), ""},
-		{"right, with a program", "<!-- starts: ready -->\n" + sh("bash -c 'trap \"exit 0\" INT; echo ready; while :; do read -rt 1 _ <> <(:) || :; done'") + "<!-- says -->\n" + text("read…"), ""},
+		{"right, with a program", "<!-- starts: ready -->\n" + sh(`bash -c 'trap "exit 0" INT; echo ready; while :; do :; done'`) + "<!-- says -->\n" + text("read…"), ""},
 		{"a command fails", sh("echo before; false\necho after"), "exit status 1"},
 		{"a command of a pipe fails", sh("false | cat"), "exit status 1"},
 		{"a command does not exist", sh("no-such-command"), "exit status 127"},

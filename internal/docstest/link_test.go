@@ -34,6 +34,17 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
+// Every page can be found from the first.
+func TestTheIndexHasAllPages(t *testing.T) {
+	t.Parallel()
+	index := strings.Join(pages(t, "docs/README.md")[0].lines, "\n")
+	for _, p := range pages(t, "docs/*.md") {
+		if name := path.Base(p.name); name != "README.md" && !strings.Contains(index, "]("+name+")") {
+			t.Errorf("docs/README.md has no link to %s", name)
+		}
+	}
+}
+
 // badLinks are the page's links that lead nowhere. Those to other sites have to be well-formed only.
 func (p *page) badLinks() []string {
 	var bad []string
