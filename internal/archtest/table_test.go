@@ -55,12 +55,15 @@ examples/delivery/payment <- tidings store examples/delivery/order
 examples/delivery/notification <- tidings   tests: tidingstest
 examples/delivery/audit <- tidings store examples/delivery/order   tests: tidingstest
 examples/hello          <- tidings embedded store/sqlite
+docs/boxoffice          <- tidings cli connect httpapi store
+docs/snippets           <-   tests: tidings tidingstest broker store store/sqlite
 
 # Test kits, and what only tests import.
 broker/brokertest       <- broker internal/consume internal/testenv go.uber.org/goleak pgregory.net/rapid
 store/storetest         <- store broker internal/consume internal/testenv go.uber.org/goleak pgregory.net/rapid
 internal/testenv        <-
 internal/archtest       <-
+internal/docstest       <-   tests: github.com/jackc/pgx
 internal/chaos          <-   tests: tidings broker broker/nats broker/kafka
 `
 
