@@ -18,9 +18,10 @@ import (
 	"github.com/tidings-go/tidings/internal/testenv"
 )
 
-// elsewhere are commands that are not run here, since they need a port that may be taken, and the place of what runs them.
+// elsewhere are commands that are not run here, since they need a port that may be taken or run this test too, and the place of what runs them.
 var elsewhere = map[string]struct{ file, text string }{
 	"go run ./cmd/tidings demo": {"cmd/tidings/main_test.go", "func TestDemoRunsUntilItIsInterrupted("},
+	"make test":                 {".ci/run", "make --no-print-directory test"},
 }
 
 // Every command in a page is run, on real servers where it names them, and prints what the page shows.
