@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/tidings-go/tidings/examples/cashiers/notifications"
-	"github.com/tidings-go/tidings/examples/cashiers/smtptest"
 	"github.com/tidings-go/tidings/internal/testenv"
 )
 
@@ -64,7 +63,7 @@ func (p *process) kill() {
 // end asks it to end, as an operator does, once it has started.
 func (p *process) end() {
 	testenv.Eventually(p.t, time.Minute, func() error {
-		response, err := http.Get("http://" + p.address + "/healthz") //nolint:noctx // Eventually bounds it
+		response, err := http.Get("http://" + p.address + "/healthz")
 		if err != nil {
 			return err
 		}
@@ -109,14 +108,14 @@ func testKills(t *testing.T, p place, member func(role string) string, c crash, 
 	if testenv.Soak() {
 		c = crash{commands: 10_000, kills: 30}
 	}
-	server, env := smtptest.Start(t, "127.0.0.1:0"), newEnv()
+	server, env := startMailServer(t, "127.0.0.1:0"), newEnv()
 	var processes []*process
 	for _, r := range roles {
 		url := p.broker
 		if member != nil {
 			url += member(r)
 		}
-		processes = append(processes, startProcess(t, "--role", r, "--broker", url, "--store", p.store, "--env", env, "--smtp", server.Addr))
+		processes = append(processes, startProcess(t, "--role", r, "--broker", url, "--store", p.store, "--env", env, "--smtp", server.addr))
 	}
 	var order []*process
 	for range c.kills / len(roles) {
@@ -151,22 +150,22 @@ func testKills(t *testing.T, p place, member func(role string) string, c crash, 
 	if !r.fine() || r.Commands != c.commands || r.Mails < c.commands {
 		t.Errorf("%+v, %v", r, l.failed)
 	}
-	mails := server.Mails()
-	if len(mails) != r.Mails || server.Taken() < len(mails) {
+	mails := server.delivered()
+	if len(mails) != r.Mails || server.takenMails() < len(mails) {
 		t.Errorf("%d mails were noted, and %d delivered", r.Mails, len(mails))
 	}
 	if err := inOrder(mails, r.Entries); err != nil {
 		t.Error(err)
 	}
-	t.Logf("%d kills: %+v; %d mails were delivered, and %d came again", len(order), r, len(mails), server.Taken()-len(mails))
+	t.Logf("%d kills: %+v; %d mails were delivered, and %d came again", len(order), r, len(mails), server.takenMails()-len(mails))
 }
 
 // settle waits until everything has come to rest, ends the processes, and returns a system that can read everything back.
-func settle(t *testing.T, p place, env string, server *smtptest.Server, processes []*process) *system {
+func settle(t *testing.T, p place, env string, server *mailServer, processes []*process) *system {
 	t.Helper()
 	look := func() *system {
 		cfg := open(t, p)
-		cfg.Env, cfg.Mailer = env, notifications.SMTP(server.Addr)
+		cfg.Env, cfg.Mailer = env, notifications.SMTP(server.addr)
 		s, err := newSystem(t.Context(), cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -197,10 +196,10 @@ func settle(t *testing.T, p place, env string, server *smtptest.Server, processe
 var entryPattern = regexp.MustCompile(`Entry (\d+) in the books of (\S+)\.$`)
 
 // inOrder wants a mail for each entry in the books, each tenant's in their order.
-func inOrder(mails []smtptest.Mail, entries int64) error {
+func inOrder(mails []deliveredMail, entries int64) error {
 	last, n := map[string]int{}, int64(0)
 	for _, m := range mails {
-		e := entryPattern.FindStringSubmatch(m.Text)
+		e := entryPattern.FindStringSubmatch(m.text)
 		if e == nil {
 			continue
 		}
@@ -218,13 +217,13 @@ func inOrder(mails []smtptest.Mail, entries int64) error {
 
 // The check itself can fail.
 func TestMailsOutOfOrderAreNoticed(t *testing.T) {
-	books := func(entries ...int) (mails []smtptest.Mail) {
+	books := func(entries ...int) (mails []deliveredMail) {
 		for _, e := range entries {
-			mails = append(mails, smtptest.Mail{Text: fmt.Sprintf("1 EUR. Entry %d in the books of acme.", e)}, smtptest.Mail{Text: "Thank you."})
+			mails = append(mails, deliveredMail{text: fmt.Sprintf("1 EUR. Entry %d in the books of acme.", e)}, deliveredMail{text: "Thank you."})
 		}
 		return mails
 	}
-	for _, bad := range [][]smtptest.Mail{books(1, 3, 2), books(1, 1, 2), books(2, 3), books(1, 2)} {
+	for _, bad := range [][]deliveredMail{books(1, 3, 2), books(1, 1, 2), books(2, 3), books(1, 2)} {
 		if inOrder(bad, 3) == nil {
 			t.Errorf("nothing is wrong with %v", bad)
 		}

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,7 +84,7 @@ func (l *load) run(ctx context.Context) error {
 	for n := range clients {
 		tenant := l.tenants + "hot"
 		if n%2 == 1 {
-			tenant = l.tenants + fmt.Sprint(n)
+			tenant = l.tenants + strconv.Itoa(n)
 		}
 		working.Go(func() {
 			for l.round(ctx, tenant) {

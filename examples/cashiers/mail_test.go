@@ -17,7 +17,6 @@ import (
 	"github.com/tidings-go/tidings/examples/cashiers/appdomain"
 	"github.com/tidings-go/tidings/examples/cashiers/invoicing"
 	"github.com/tidings-go/tidings/examples/cashiers/notifications"
-	"github.com/tidings-go/tidings/examples/cashiers/smtptest"
 	"github.com/tidings-go/tidings/internal/testenv"
 )
 
@@ -173,15 +172,15 @@ func testMailServer(t *testing.T, p place, tool string) {
 	}
 	mu.Unlock()
 
-	server := smtptest.Start(t, address)
+	server := startMailServer(t, address)
 	retry := exec.CommandContext(t.Context(), tool, "deadletters", "retry", "--subscription", "notifications-"+cfg.Env+".invoice-mails", "--yes", "--store", p.store)
 	if out, err := retry.CombinedOutput(); err != nil || !strings.Contains(string(out), "retry: 1 dead letters") {
 		t.Fatalf("%v: %s", err, out)
 	}
 	awaitReport(t, s, func(r summary) bool { return r.DeadLetters == 0 && r.Mails == 1 })
-	mails := server.Mails()
-	if len(mails) != 1 || !strings.HasPrefix(mails[0].ID, "notifications-"+cfg.Env+".invoice-mails:/cashiers-"+cfg.Env+":") ||
-		mails[0].To != "office@acme.example" || mails[0].Subject != "Invoice acme-1" || mails[0].Text != "1 × gold for 42.05 EUR. Entry 1 in the books of acme." {
+	mails := server.delivered()
+	if len(mails) != 1 || !strings.HasPrefix(mails[0].id, "notifications-"+cfg.Env+".invoice-mails:/cashiers-"+cfg.Env+":") ||
+		mails[0].to != "office@acme.example" || mails[0].subject != "Invoice acme-1" || mails[0].text != "1 × gold for 42.05 EUR. Entry 1 in the books of acme." {
 		t.Errorf("delivered %+v", mails)
 	}
 }
@@ -190,9 +189,9 @@ func testMailServer(t *testing.T, p place, tool string) {
 func TestAMailboxThatDoesNotExist(t *testing.T) {
 	t.Parallel()
 	cfg := open(t, memoryPlace(t))
-	server := smtptest.Start(t, "127.0.0.1:0")
-	server.Refuse("nobody@acme.example")
-	cfg.Mailer = notifications.SMTP(server.Addr)
+	server := startMailServer(t, "127.0.0.1:0")
+	server.refuseMailsTo("nobody@acme.example")
+	cfg.Mailer = notifications.SMTP(server.addr)
 	s := start(t, cfg)
 	for user, name := range map[string]string{"nobody": "Nobody", "zoe": "Zoë Müller"} {
 		ask(t, s.cashiers, appdomain.CreateUser, appdomain.NewUser{TenantID: "acme", UserID: user, Name: name, Email: user + "@acme.example"})
@@ -201,7 +200,7 @@ func TestAMailboxThatDoesNotExist(t *testing.T) {
 	if got := stats(s.notifications, "user-mails"); got.Failed != 1 || got.Dead != 1 {
 		t.Errorf("%+v", got)
 	}
-	if mails := server.Mails(); len(mails) != 1 || mails[0].Subject != "Welcome, Zoë Müller" || server.Taken() != 1 {
+	if mails := server.delivered(); len(mails) != 1 || mails[0].subject != "Welcome, Zoë Müller" || server.takenMails() != 1 {
 		t.Errorf("delivered %+v", mails)
 	}
 }
@@ -209,14 +208,14 @@ func TestAMailboxThatDoesNotExist(t *testing.T) {
 // A mail that is sent again has the same id, by which the server knows it.
 func TestAMailThatComesAgainIsOneMail(t *testing.T) {
 	t.Parallel()
-	server := smtptest.Start(t, "127.0.0.1:0")
-	send := notifications.SMTP(server.Addr)
+	server := startMailServer(t, "127.0.0.1:0")
+	send := notifications.SMTP(server.addr)
 	for _, id := range []string{"a:/b:1", "a:/b:2", "a:/b:1"} {
 		if err := send(t.Context(), notifications.Mail{ID: id, To: "ada@acme.example", Subject: "Hello", Text: ".\nline"}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if mails := server.Mails(); len(mails) != 2 || mails[0].ID != "a:/b:1" || mails[0].Text != ".\nline" || server.Taken() != 3 {
+	if mails := server.delivered(); len(mails) != 2 || mails[0].id != "a:/b:1" || mails[0].text != ".\nline" || server.takenMails() != 3 {
 		t.Errorf("delivered %+v", mails)
 	}
 }

@@ -256,7 +256,9 @@ func TestEachVersionHasItsHandler(t *testing.T) {
 	})
 	begin(t, s)
 	ask(t, s.cashiers, appdomain.CreateUser, appdomain.NewUser{TenantID: "acme", UserID: "bo", Name: "Bo", Email: "bo@acme.example"})
-	testenv.Eventually(t, 20*time.Second, func() error { return box.has("Welcome, Al: You are a user of acme.", "Welcome, Bo: You are a user of acme since ") })
+	testenv.Eventually(t, 20*time.Second, func() error {
+		return box.has("Welcome, Al: You are a user of acme.", "Welcome, Bo: You are a user of acme since ")
+	})
 }
 
 // The services are as in testdata: modules, events, subscriptions, requests, topics, scopes and keys.

@@ -2,6 +2,7 @@ package invoicing
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
@@ -31,13 +32,11 @@ func react(m *tidings.Module) {
 
 // reserve takes what was invoiced out of the inventory. Where there is too little, trying again would not make it more: the message is logged and done.
 func reserve(ctx context.Context, tx *store.SQLTx, e Created) error {
-	result, err := tx.ExecContext(ctx, `UPDATE inventory SET stock = stock - $2 WHERE sku = $1 AND stock >= $2`, e.SKU, e.Quantity)
+	enough, err := affects(tx.ExecContext(ctx, `UPDATE inventory SET stock = stock - $2 WHERE sku = $1 AND stock >= $2`, e.SKU, e.Quantity))
 	if err != nil {
 		return fmt.Errorf("invoicing: reserve %s for %s: %w", e.SKU, e.InvoiceID, err)
 	}
-	if n, err := result.RowsAffected(); err != nil {
-		return fmt.Errorf("invoicing: reserve %s for %s: %w", e.SKU, e.InvoiceID, err)
-	} else if n == 0 {
+	if !enough {
 		return tidings.Discard(fmt.Errorf("%w: %d of %s for invoice %s", ErrNotAvailable, e.Quantity, e.SKU, e.InvoiceID))
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO reservations (tenant_id, invoice_id, quantity) VALUES ($1, $2, $3)`, e.TenantID, e.InvoiceID, e.Quantity)
@@ -66,4 +65,13 @@ func settle(ctx context.Context, tx *store.SQLTx, e Reconciled) error {
 		return fmt.Errorf("invoicing: settle %s: %w", e.InvoiceID, err)
 	}
 	return nil
+}
+
+// affects reports whether a statement has changed a row.
+func affects(result sql.Result, err error) (bool, error) {
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
 }

@@ -87,13 +87,17 @@ func Add(app *tidings.App, cfg Config) {
 }
 
 func (n *notifications) cashierCreated(ctx context.Context, e appdomain.Created) error {
-	return n.mail(ctx, e.TenantID, Mail{To: office(e.TenantID), Subject: "New cashier " + e.Cashier.Name,
-		Text: fmt.Sprintf("%s <%s> works in region %s now.", e.Cashier.Name, e.Cashier.Email, e.Region)})
+	return n.mail(ctx, e.TenantID, Mail{
+		To: office(e.TenantID), Subject: "New cashier " + e.Cashier.Name,
+		Text: fmt.Sprintf("%s <%s> works in region %s now.", e.Cashier.Name, e.Cashier.Email, e.Region),
+	})
 }
 
 func (n *notifications) cashierDeleted(ctx context.Context, e appdomain.Deleted) error {
-	return n.mail(ctx, e.TenantID, Mail{To: office(e.TenantID), Subject: "Cashier " + e.CashierID + " has left",
-		Text: fmt.Sprintf("%s no longer works in region %s.", e.CashierID, e.Region)})
+	return n.mail(ctx, e.TenantID, Mail{
+		To: office(e.TenantID), Subject: "Cashier " + e.CashierID + " has left",
+		Text: fmt.Sprintf("%s no longer works in region %s.", e.CashierID, e.Region),
+	})
 }
 
 // userCreatedV1 gets users that were created before there was a v2. Of users that come in both versions, userCreatedV2 gets the newer.
@@ -102,18 +106,24 @@ func (n *notifications) userCreatedV1(ctx context.Context, e appdomain.UserV1) e
 }
 
 func (n *notifications) userCreatedV2(ctx context.Context, e appdomain.UserV2) error {
-	return n.mail(ctx, e.TenantID, Mail{To: e.Email, Subject: "Welcome, " + e.Name,
-		Text: fmt.Sprintf("You are a user of %s since %s.", e.TenantID, e.CreatedDate.Format("2 January 2006"))})
+	return n.mail(ctx, e.TenantID, Mail{
+		To: e.Email, Subject: "Welcome, " + e.Name,
+		Text: fmt.Sprintf("You are a user of %s since %s.", e.TenantID, e.CreatedDate.Format("2 January 2006")),
+	})
 }
 
 func (n *notifications) invoiceCreated(ctx context.Context, e invoicing.Created) error {
-	return n.mail(ctx, e.TenantID, Mail{To: office(e.TenantID), Subject: "Invoice " + e.InvoiceID,
-		Text: fmt.Sprintf("%d × %s for %s. Entry %d in the books of %s.", e.Quantity, e.SKU, euros(e.Amount), e.Revision, e.TenantID)})
+	return n.mail(ctx, e.TenantID, Mail{
+		To: office(e.TenantID), Subject: "Invoice " + e.InvoiceID,
+		Text: fmt.Sprintf("%d × %s for %s. Entry %d in the books of %s.", e.Quantity, e.SKU, euros(e.Amount), e.Revision, e.TenantID),
+	})
 }
 
 func (n *notifications) invoicePaid(ctx context.Context, e invoicing.Paid) error {
-	return n.mail(ctx, e.TenantID, Mail{To: office(e.TenantID), Subject: "Invoice " + e.InvoiceID + " is paid",
-		Text: fmt.Sprintf("%s on %s. Entry %d in the books of %s.", euros(e.AmountPaid), e.PaidDate.Format("2 January 2006"), e.Revision, e.TenantID)})
+	return n.mail(ctx, e.TenantID, Mail{
+		To: office(e.TenantID), Subject: "Invoice " + e.InvoiceID + " is paid",
+		Text: fmt.Sprintf("%s on %s. Entry %d in the books of %s.", euros(e.AmountPaid), e.PaidDate.Format("2 January 2006"), e.Revision, e.TenantID),
+	})
 }
 
 func (n *notifications) invoiceUpdated(ctx context.Context, e invoicing.Updated) error {

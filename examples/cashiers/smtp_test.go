@@ -1,6 +1,4 @@
-// Package smtptest is a mail server for tests. It takes mails over SMTP, and knows a mail that comes again by its Message-ID: that is delivered once, as real mail
-// servers and mail programs do it.
-package smtptest
+package main
 
 import (
 	"fmt"
@@ -10,69 +8,67 @@ import (
 	"net/mail"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 )
 
-// Mail is a mail that was delivered.
-type Mail struct {
-	// ID is the Message-ID, without its brackets, host and escapes.
-	ID, To, Subject, Text string
+// deliveredMail is a mail that was delivered.
+type deliveredMail struct {
+	// id is the Message-ID, without its brackets, host and escapes.
+	id, to, subject, text string
 }
 
-// Server is a mail server. Make one with [Start].
-type Server struct {
-	// Addr is where it listens, as HOST:PORT.
-	Addr string
-
-	tb       testing.TB
+// mailServer is a real mail server, but for its mailboxes. It knows a mail that comes again by its Message-ID: that is delivered once, as mail servers and mail programs do it.
+type mailServer struct {
+	addr     string
 	listener net.Listener
 	working  sync.WaitGroup
 
 	mu     sync.Mutex
 	conns  map[net.Conn]bool // nil when it ends
-	mails  []Mail
+	mails  []deliveredMail
 	known  map[string]bool
 	taken  int
 	refuse string
 }
 
-// Start starts a mail server at an address ("127.0.0.1:0": any free port), and ends it with the test.
-func Start(tb testing.TB, address string) *Server {
-	tb.Helper()
-	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", address)
+// startMailServer starts a mail server at an address ("127.0.0.1:0": any free port), and ends it with the test.
+func startMailServer(t *testing.T, address string) *mailServer {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
 	if err != nil {
-		tb.Fatal(err)
+		t.Fatal(err)
 	}
-	s := &Server{Addr: listener.Addr().String(), tb: tb, listener: listener, conns: map[net.Conn]bool{}, known: map[string]bool{}}
+	s := &mailServer{addr: listener.Addr().String(), listener: listener, conns: map[net.Conn]bool{}, known: map[string]bool{}}
 	s.working.Go(s.accept)
-	tb.Cleanup(s.stop)
+	t.Cleanup(s.stop)
 	return s
 }
 
-// Refuse makes the server say from now on that it has no mailbox of that name. Others have one.
-func (s *Server) Refuse(address string) {
+// refuseMailsTo makes the server say from now on that it has no mailbox of that name. Others have one.
+func (s *mailServer) refuseMailsTo(address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refuse = address
 }
 
-// Mails are the mails that were delivered, in their order.
-func (s *Server) Mails() []Mail {
+// delivered are the mails that were delivered, in their order.
+func (s *mailServer) delivered() []deliveredMail {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]Mail(nil), s.mails...)
+	return slices.Clone(s.mails)
 }
 
-// Taken is how many mails were taken, those that came again too.
-func (s *Server) Taken() int {
+// takenMails is how many mails were taken, those that came again too.
+func (s *mailServer) takenMails() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.taken
 }
 
-func (s *Server) stop() {
+func (s *mailServer) stop() {
 	_ = s.listener.Close() // then accept ends
 	s.mu.Lock()
 	for conn := range s.conns {
@@ -83,7 +79,7 @@ func (s *Server) stop() {
 	s.working.Wait()
 }
 
-func (s *Server) accept() {
+func (s *mailServer) accept() {
 	for {
 		conn, err := s.listener.Accept()
 		if err != nil {
@@ -101,7 +97,7 @@ func (s *Server) accept() {
 }
 
 // serve talks with one client until that leaves, or dies.
-func (s *Server) serve(conn net.Conn) {
+func (s *mailServer) serve(conn net.Conn) {
 	text := textproto.NewConn(conn)
 	defer func() {
 		_ = text.Close()
@@ -109,7 +105,7 @@ func (s *Server) serve(conn net.Conn) {
 		defer s.mu.Unlock()
 		delete(s.conns, conn)
 	}()
-	to, answer := "", "220 smtptest"
+	to, answer := "", "220 test"
 	for text.PrintfLine("%s", answer) == nil {
 		line, err := text.ReadLine()
 		if err != nil {
@@ -118,7 +114,7 @@ func (s *Server) serve(conn net.Conn) {
 		verb, rest, _ := strings.Cut(line, " ")
 		switch strings.ToUpper(verb) {
 		case "EHLO", "HELO":
-			answer = "250 smtptest"
+			answer = "250 test"
 		case "MAIL", "RSET":
 			to, answer = "", "250 OK"
 		case "RCPT":
@@ -136,7 +132,7 @@ func (s *Server) serve(conn net.Conn) {
 }
 
 // mailbox is the answer to a recipient.
-func (s *Server) mailbox(address string) string {
+func (s *mailServer) mailbox(address string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if address == s.refuse {
@@ -146,39 +142,39 @@ func (s *Server) mailbox(address string) string {
 }
 
 // data takes a mail. One that breaks off is not taken.
-func (s *Server) data(text *textproto.Conn, to string) string {
+func (s *mailServer) data(text *textproto.Conn, to string) string {
 	if err := text.PrintfLine("354 Go on"); err != nil {
 		return "451 Gone"
 	}
-	m, err := read(text.DotReader())
+	m, err := readMail(text.DotReader())
 	if err != nil {
 		return fmt.Sprintf("554 %v", err)
 	}
-	m.To = to
+	m.to = to
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.taken++
-	if !s.known[m.ID] {
-		s.known[m.ID] = true
+	if !s.known[m.id] {
+		s.known[m.id] = true
 		s.mails = append(s.mails, m)
 	}
 	return "250 OK"
 }
 
-func read(data io.Reader) (m Mail, err error) {
+func readMail(data io.Reader) (m deliveredMail, err error) {
 	message, err := mail.ReadMessage(data)
 	if err != nil {
 		return m, err
 	}
-	if m.Subject, err = new(mime.WordDecoder).DecodeHeader(message.Header.Get("Subject")); err != nil {
+	if m.subject, err = new(mime.WordDecoder).DecodeHeader(message.Header.Get("Subject")); err != nil {
 		return m, err
 	}
 	id, _, ok := strings.Cut(between(message.Header.Get("Message-ID")), "@")
-	if m.ID, err = url.QueryUnescape(id); err != nil || !ok || m.ID == "" {
+	if m.id, err = url.QueryUnescape(id); err != nil || !ok || m.id == "" {
 		return m, fmt.Errorf("Message-ID %q: want <ID@HOST>", message.Header.Get("Message-ID"))
 	}
 	body, err := io.ReadAll(message.Body)
-	m.Text = strings.TrimSpace(string(body))
+	m.text = strings.TrimSpace(string(body))
 	return m, err
 }
 
