@@ -1,15 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,17 +22,18 @@ import (
 
 // process is a part of the system in a process of its own, which can be killed and started again.
 type process struct {
-	t       *testing.T
-	address string
-	args    []string
-	cmd     *exec.Cmd
-	log     *bytes.Buffer
+	t    *testing.T
+	args []string
+	cmd  *exec.Cmd
+	log  *bytes.Buffer
+	// url is where it listens: at another port in each life. Empty: not yet.
+	url  atomic.Pointer[string]
+	read chan struct{} // closed when what it printed is read
 }
 
 func startProcess(t *testing.T, args ...string) *process {
 	t.Helper()
-	address := fmt.Sprint("127.0.0.1:", testenv.FreePort(t))
-	p := &process{t: t, address: address, args: append(args, "--addr", address)}
+	p := &process{t: t, args: append(args, "--addr", "127.0.0.1:0")}
 	p.start()
 	t.Cleanup(func() {
 		if p.cmd.ProcessState == nil {
@@ -43,18 +47,33 @@ func startProcess(t *testing.T, args ...string) *process {
 }
 
 func (p *process) start() {
-	p.log = &bytes.Buffer{}
+	p.log, p.read = &bytes.Buffer{}, make(chan struct{})
+	p.url.Store(new(string))
 	p.cmd = program(context.WithoutCancel(p.t.Context()), p.args...)
 	p.cmd.Stderr = p.log
-	if err := p.cmd.Start(); err != nil {
+	out, err := p.cmd.StdoutPipe()
+	if err == nil {
+		err = p.cmd.Start()
+	}
+	if err != nil {
 		p.t.Fatal(err)
 	}
+	go func() {
+		defer close(p.read)
+		scanner := bufio.NewScanner(out)
+		for scanner.Scan() {
+			if _, url, ok := strings.Cut(scanner.Text(), " is at "); ok {
+				p.url.Store(&url)
+			}
+		}
+	}()
 }
 
 func (p *process) kill() {
 	if err := p.cmd.Process.Kill(); err != nil {
 		p.t.Error(err)
 	}
+	<-p.read
 	if p.cmd.Wait() == nil {
 		p.t.Error("it ended before it was killed")
 	}
@@ -63,15 +82,15 @@ func (p *process) kill() {
 // end asks it to end, as an operator does, once it has started.
 func (p *process) end() {
 	testenv.Eventually(p.t, time.Minute, func() error {
-		response, err := http.Get("http://" + p.address + "/healthz")
-		if err != nil {
-			return err
+		if *p.url.Load() == "" {
+			return errors.New("it has not started")
 		}
-		return response.Body.Close()
+		return nil
 	})
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
 		p.t.Error(err)
 	}
+	<-p.read
 	if err := p.cmd.Wait(); err != nil {
 		p.t.Errorf("it ended with %v", err)
 	}
@@ -90,12 +109,13 @@ func TestNothingIsLostWhenEitherIsKilledOnNATSAndSQLite(t *testing.T) {
 
 func TestNothingIsLostWhenEitherIsKilledOnKafkaAndPostgreSQL(t *testing.T) {
 	t.Parallel()
-	// A static member of a group comes back to its partitions at once; another one waits until the dead one is given up.
-	member := func(role string) string { return "&instance_id=" + role + "-1" }
-	if testenv.Soak() {
-		member = nil
+	p := realPlace(t)
+	var member func(role string) string
+	if !testenv.Soak() { // then nobody has to wait until the dead are given up
+		p.store += "&lease=2s"
+		member = func(role string) string { return "&instance_id=" + role + "-1" }
 	}
-	testKills(t, realPlace(t), member, crash{commands: 400, kills: 4}, "api", "notifications")
+	testKills(t, p, member, crash{commands: 400, kills: 4}, "api", "notifications")
 }
 
 // crash says how much is to happen.
@@ -123,7 +143,7 @@ func testKills(t *testing.T, p place, member func(role string) string, c crash, 
 	}
 	rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 
-	l, ended := newLoad("http://"+processes[0].address, c.commands), make(chan error, 1)
+	l, ended := newLoad(func() string { return *processes[0].url.Load() }, c.commands), make(chan error, 1)
 	began := time.Now()
 	go func() { ended <- l.run(t.Context()) }()
 	for i, victim := range order {

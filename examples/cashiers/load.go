@@ -51,7 +51,7 @@ func types(events ...tidings.Defined) []string {
 
 // load gives commands over HTTP and remembers what was accepted.
 type load struct {
-	url     string
+	url     func() string // where the api is now
 	client  *http.Client
 	tenants string // with which the names of its tenants begin
 	left    atomic.Int64
@@ -64,7 +64,7 @@ type load struct {
 	failed   []error
 }
 
-func newLoad(url string, commands int) *load {
+func newLoad(url func() string, commands int) *load {
 	l := &load{url: url, tenants: "load-" + uuid.NewString()[:8] + "-", accepted: map[fact]bool{}}
 	l.client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
 	l.left.Store(int64(commands))
@@ -99,26 +99,27 @@ func (l *load) run(ctx context.Context) error {
 func (l *load) round(ctx context.Context, tenant string) bool {
 	name := uuid.NewString()
 	email := name + "@load.example"
-	l.give(ctx, "/cashiers", map[string]any{"tenant_id": tenant, "region": "north", "cashier_id": name, "name": name, "email": email})
-	l.give(ctx, "/users", map[string]any{"tenant_id": tenant, "user_id": name, "name": name, "email": email})
+	l.give(ctx, "/cashiers", tenant, map[string]any{"region": "north", "cashier_id": name, "name": name, "email": email})
+	l.give(ctx, "/users", tenant, map[string]any{"user_id": name, "name": name, "email": email})
 	for range 3 {
 		sku, amount := fmt.Sprint("tea-", rand.IntN(4)), 1+rand.IntN(100_00)
 		if rand.IntN(10) == 0 {
 			sku = "gold" // there is none
 		}
-		id := l.give(ctx, "/invoices", map[string]any{"tenant_id": tenant, "sku": sku, "quantity": 1 + rand.IntN(3), "amount": amount})
+		id := l.give(ctx, "/invoices", tenant, map[string]any{"sku": sku, "quantity": 1 + rand.IntN(3), "amount": amount})
 		if id != "" && rand.IntN(5) > 0 {
-			l.give(ctx, "/invoices/pay", map[string]any{"tenant_id": tenant, "invoice_id": id, "amount_paid": amount})
+			l.give(ctx, "/invoices/pay", tenant, map[string]any{"invoice_id": id, "amount_paid": amount})
 		}
 	}
-	return l.give(ctx, "/cashiers/delete", map[string]any{"tenant_id": tenant, "cashier_id": name}) != ""
+	return l.give(ctx, "/cashiers/delete", tenant, map[string]any{"cashier_id": name}) != ""
 }
 
-// give gives a command, unless there were enough of them, and returns the id in the answer: what the command was about.
-func (l *load) give(ctx context.Context, path string, body map[string]any) string {
+// give gives a command of a tenant, unless there were enough of them, and returns the id in the answer: what the command was about.
+func (l *load) give(ctx context.Context, path, tenant string, body map[string]any) string {
 	if l.left.Add(-1) < 0 || ctx.Err() != nil {
 		return ""
 	}
+	body["tenant_id"] = tenant
 	began := time.Now()
 	answer, err := l.insist(ctx, path, body)
 	took := time.Since(began)
@@ -130,7 +131,7 @@ func (l *load) give(ctx context.Context, path string, body map[string]any) strin
 	if err == nil {
 		err = json.Unmarshal(answer, &a)
 	}
-	about, tenant := cmp.Or(a.CashierID, a.UserID, a.InvoiceID), fmt.Sprint(body["tenant_id"])
+	about := cmp.Or(a.CashierID, a.UserID, a.InvoiceID)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
@@ -194,7 +195,7 @@ func (l *load) post(ctx context.Context, path, key string, body map[string]any) 
 	if err != nil {
 		return nil, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url+path, bytes.NewReader(data))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url()+path, bytes.NewReader(data))
 	if err != nil {
 		return nil, err
 	}

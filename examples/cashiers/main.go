@@ -83,7 +83,10 @@ func (o *options) check() error {
 	case o.output != "text" && o.output != "json":
 		return fmt.Errorf("-o %q: want text or json", o.output)
 	}
-	o.addr = cmp.Or(o.addr, map[role]string{notifier: "127.0.0.1:8081"}[o.role], "127.0.0.1:8080")
+	if o.role == notifier {
+		o.addr = cmp.Or(o.addr, "127.0.0.1:8081")
+	}
+	o.addr = cmp.Or(o.addr, "127.0.0.1:8080")
 	return nil
 }
 

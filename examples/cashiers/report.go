@@ -76,7 +76,7 @@ var errWrong = errors.New("something is wrong")
 
 // loadAndReport gives commands as fast as possible, waits until everything has come to rest, and reports.
 func (s *system) loadAndReport(ctx context.Context, o options, out io.Writer) error {
-	l := newLoad(s.web.url(), o.load)
+	l := newLoad(s.web.url, o.load)
 	began := time.Now()
 	err := l.run(ctx)
 	took := time.Since(began)

@@ -207,7 +207,7 @@ func testLoad(t *testing.T, p place) {
 		}
 	}
 	// Commands that were accepted and are not there, or are there and were not.
-	l := newLoad("", 0)
+	l := newLoad(nil, 0)
 	l.accepted[fact{"appdomain.CashierCreated.v1", l.tenants + "1", "ada"}] = true
 	before, err := s.report(t.Context(), nil)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"regexp"
@@ -43,7 +44,9 @@ func TestWire(t *testing.T) {
 	defer cl.Close()
 	w := wire{env: s.Env, seen: map[string]bool{}}
 	testenv.Eventually(t, time.Minute, func() error {
-		for _, f := range cl.PollFetches(t.Context()).Records() {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for _, f := range cl.PollFetches(ctx).Records() {
 			w.take(f)
 		}
 		if len(w.texts) != 8 {
