@@ -216,6 +216,9 @@ func testLoad(t *testing.T, p place) {
 	if got, err := s.report(t.Context(), l); err != nil || got.Lost != before.Lost+1 {
 		t.Errorf("a lost command: %v, %+v", err, got)
 	}
+	if err := s.loadAndReport(t.Context(), options{load: 1, output: "text"}, &out); !errors.Is(err, errWrong) || !strings.Contains(out.String(), "duplicate") {
+		t.Errorf("a load that finds something wrong: %v", err)
+	}
 	l.tenants = "load-"
 	if got, err := s.report(t.Context(), l); err != nil || got.Duplicate <= before.Duplicate {
 		t.Errorf("commands that nobody gave: %v, %+v", err, got)

@@ -57,7 +57,7 @@ examples/delivery/audit <- tidings store examples/delivery/order   tests: tiding
 examples/cashiers       <- tidings broker connect httpapi examples/cashiers/appdomain examples/cashiers/invoicing examples/cashiers/notifications github.com/google/uuid   tests: tidingstest github.com/twmb/franz-go
 examples/cashiers/appdomain <- tidings store   tests: store/sqlite
 examples/cashiers/invoicing <- tidings store   tests: store/sqlite
-examples/cashiers/notifications <- tidings store examples/cashiers/appdomain examples/cashiers/invoicing
+examples/cashiers/notifications <- tidings store examples/cashiers/appdomain examples/cashiers/invoicing   tests: store/sqlite
 examples/hello          <- tidings embedded store/sqlite
 
 # Test kits, and what only tests import.
