@@ -54,6 +54,10 @@ examples/delivery/tracking <- tidings store examples/delivery/order   tests: sto
 examples/delivery/payment <- tidings store examples/delivery/order
 examples/delivery/notification <- tidings   tests: tidingstest
 examples/delivery/audit <- tidings store examples/delivery/order   tests: tidingstest
+examples/cashiers       <- tidings broker connect httpapi examples/cashiers/appdomain examples/cashiers/invoicing examples/cashiers/notifications github.com/google/uuid   tests: tidingstest github.com/twmb/franz-go
+examples/cashiers/appdomain <- tidings store   tests: store/sqlite
+examples/cashiers/invoicing <- tidings store   tests: store/sqlite
+examples/cashiers/notifications <- tidings store examples/cashiers/appdomain examples/cashiers/invoicing   tests: store/sqlite
 examples/hello          <- tidings embedded store/sqlite
 docs/boxoffice          <- tidings cli connect httpapi store
 docs/snippets           <-   tests: tidings tidingstest broker store store/sqlite
