@@ -54,6 +54,10 @@ examples/delivery/tracking <- tidings store examples/delivery/order   tests: sto
 examples/delivery/payment <- tidings store examples/delivery/order
 examples/delivery/notification <- tidings   tests: tidingstest
 examples/delivery/audit <- tidings store examples/delivery/order   tests: tidingstest
+examples/shop           <- tidings broker connect httpapi examples/shop/customer examples/shop/product examples/shop/reader github.com/google/uuid   tests: tidingstest github.com/twmb/franz-go
+examples/shop/customer  <- tidings store github.com/google/uuid   tests: store/sqlite
+examples/shop/product   <- tidings store github.com/google/uuid   tests: broker store/sqlite
+examples/shop/reader    <- tidings store examples/shop/customer examples/shop/product github.com/google/uuid   tests: broker store/sqlite
 examples/hello          <- tidings embedded store/sqlite
 
 # Test kits, and what only tests import.

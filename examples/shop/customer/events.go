@@ -50,15 +50,22 @@ type Deleted struct {
 }
 
 // Validate refuses what no customer service would have published.
-func (e Created) Validate() error { return e.Details.Validate() }
+func (e Created) Validate() error { return errors.Join(wantID(e.CustomerID), e.Details.Validate()) }
 
 // Validate refuses what no customer service would have published.
 func (e Updated) Validate() error {
-	return errors.Join(wantLater(e.Revision), e.Details.Validate())
+	return errors.Join(wantID(e.CustomerID), wantLater(e.Revision), e.Details.Validate())
 }
 
 // Validate refuses what no customer service would have published.
-func (e Deleted) Validate() error { return wantLater(e.Revision) }
+func (e Deleted) Validate() error { return errors.Join(wantID(e.CustomerID), wantLater(e.Revision)) }
+
+func wantID(id uuid.UUID) error {
+	if id == uuid.Nil {
+		return errors.New("customer_id: want one")
+	}
+	return nil
+}
 
 func wantLater(revision int64) error {
 	if revision < 2 {

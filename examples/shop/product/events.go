@@ -58,18 +58,25 @@ type Viewed struct {
 }
 
 // Validate refuses what no product service would have published.
-func (e Created) Validate() error { return e.Details.Validate() }
+func (e Created) Validate() error { return errors.Join(wantID(e.ProductID), e.Details.Validate()) }
 
 // Validate refuses what no product service would have published.
 func (e Updated) Validate() error {
-	return errors.Join(wantLater(e.Revision), e.Details.Validate())
+	return errors.Join(wantID(e.ProductID), wantLater(e.Revision), e.Details.Validate())
 }
 
 // Validate refuses what no product service would have published.
-func (e Deleted) Validate() error { return wantLater(e.Revision) }
+func (e Deleted) Validate() error { return errors.Join(wantID(e.ProductID), wantLater(e.Revision)) }
 
-// Validate takes every view.
-func (e Viewed) Validate() error { return nil }
+// Validate refuses what no product service would have published.
+func (e Viewed) Validate() error { return wantID(e.ProductID) }
+
+func wantID(id uuid.UUID) error {
+	if id == uuid.Nil {
+		return errors.New("product_id: want one")
+	}
+	return nil
+}
 
 func wantLater(revision int64) error {
 	if revision < 2 {
