@@ -198,9 +198,9 @@ func (l *load) done() int {
 // fill tells how fast it went.
 func (l *load) fill(s *summary) {
 	s.Requests, s.Failed, s.Again, s.Seconds = len(l.took), l.failed, l.again, l.lasted.Seconds()
-	s.PerSecond = float64(s.Requests) / s.Seconds
 	slices.Sort(l.took)
 	if n := len(l.took); n > 0 {
+		s.PerSecond = float64(n) / s.Seconds
 		s.Median, s.P99 = milliseconds(l.took[n/2]), milliseconds(l.took[n*99/100])
 	}
 }
