@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -69,7 +67,8 @@ func testKills(t *testing.T, p place, rounds int) {
 	if testenv.Soak() {
 		rounds *= 10
 	}
-	f := &fleet{t: t, place: p, prefix: newPrefix(), processes: map[string]*running{}, ports: map[string]string{}}
+	f := &fleet{t: t, place: p, prefix: newPrefix(), load: newLoad(""), processes: map[string]*running{}}
+	l := f.load
 	seen := open(t, p, f.prefix)
 	for _, name := range []string{customers, products, readers} {
 		f.run(name)
@@ -77,7 +76,6 @@ func testKills(t *testing.T, p place, rounds int) {
 	f.relay(customers)
 	f.relay(products)
 
-	l := newLoad(f.url(customers), f.url(products))
 	loaded := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
@@ -121,18 +119,20 @@ type fleet struct {
 	t         *testing.T
 	place     place
 	prefix    string
+	load      *load
 	processes map[string]*running
-	ports     map[string]string
 }
 
-// run starts a service. It comes back to the same port each time.
+// run starts a service, and tells clients where it is now.
 func (f *fleet) run(name string) {
 	f.t.Helper()
-	if f.ports[name] == "" {
-		f.ports[name] = strconv.Itoa(testenv.FreePort(f.t))
-	}
-	f.processes[name] = begin(f.t, program(context.WithoutCancel(f.t.Context()), "--broker", f.place.broker, "--store", f.place.store, "--prefix", f.prefix,
-		"--relay=false", "--role", strings.TrimPrefix(name, "second "), "--addr", net.JoinHostPort("127.0.0.1", f.ports[name])))
+	r := begin(f.t, program(context.WithoutCancel(f.t.Context()), "--broker", f.place.broker, "--store", f.place.store, "--prefix", f.prefix,
+		"--relay=false", "--role", strings.TrimPrefix(name, "second "), "--addr", "127.0.0.1:0"))
+	_, url, _ := strings.Cut(r.lines[0], " is at ")
+	f.processes[name] = r
+	f.load.mu.Lock()
+	defer f.load.mu.Unlock()
+	f.load.urls[name] = url
 }
 
 // relay starts the relay of a service.
@@ -157,10 +157,6 @@ func (f *fleet) again(name string) {
 		return
 	}
 	f.run(name)
-}
-
-func (f *fleet) url(name string) string {
-	return "http://" + net.JoinHostPort("127.0.0.1", f.ports[name])
 }
 
 // steps are how many the reader has taken.

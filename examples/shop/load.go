@@ -28,7 +28,7 @@ var errWrong = errors.New("something is wrong")
 
 // load makes requests over HTTP as fast as possible, waits until everything has come to rest, and reports.
 func (s *shop) load(ctx context.Context, o options, out io.Writer) error {
-	l := newLoad(s.web.url(), s.web.url())
+	l := newLoad(s.web.url())
 	l.run(ctx, o.load)
 	summary, err := s.reportAtRest(ctx, l)
 	if err != nil {
@@ -45,11 +45,11 @@ func (s *shop) load(ctx context.Context, o options, out io.Writer) error {
 
 // load is what clients share. What they were told is done is held against what is there in the end.
 type load struct {
-	urls   map[string]string // of services
 	client *http.Client
 	left   atomic.Int64 // requests to make
 
 	mu     sync.Mutex
+	urls   map[string]string // of services
 	lasted time.Duration
 	took   []time.Duration
 	failed int
@@ -58,9 +58,9 @@ type load struct {
 	changes, views map[uuid.UUID]int64
 }
 
-func newLoad(customersURL, productsURL string) *load {
+func newLoad(url string) *load {
 	return &load{
-		urls:    map[string]string{customers: customersURL, products: productsURL},
+		urls:    map[string]string{customers: url, products: url},
 		client:  &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: shoppers}, Timeout: 20 * time.Second},
 		changes: map[uuid.UUID]int64{}, views: map[uuid.UUID]int64{},
 	}
@@ -139,7 +139,7 @@ func (l *load) insist(ctx context.Context, c call) (retries int, err error) {
 	}
 	key, deadline := uuid.NewString(), time.Now().Add(patience)
 	for {
-		status, err := l.post(ctx, l.urls[c.role]+c.path, key, data)
+		status, err := l.post(ctx, l.url(c.role)+c.path, key, data)
 		if err == nil || status != 0 && status < http.StatusInternalServerError || time.Now().After(deadline) {
 			return retries, err
 		}
@@ -150,6 +150,13 @@ func (l *load) insist(ctx context.Context, c call) (retries int, err error) {
 			return retries, err
 		}
 	}
+}
+
+// url is where a service is now.
+func (l *load) url(role string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.urls[role]
 }
 
 func (l *load) post(ctx context.Context, url, key string, data []byte) (status int, err error) {

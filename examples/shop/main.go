@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -21,11 +22,12 @@ import (
 // options are the command line.
 type options struct {
 	config
-	role   string
-	relay  bool
-	data   string
-	load   int
-	output string
+	role     string
+	relay    bool
+	data     string
+	embedded bool // neither broker nor store was named
+	load     int
+	output   string
 }
 
 func main() {
@@ -110,24 +112,19 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 
 // place completes the URLs: with a folder for what is embedded, which the returned function removes if it is a temporary one, and with a schema for each service.
 func (o *options) place() (cleanUp func(), err error) {
-	cleanUp = func() {}
-	if o.Broker == "" || o.Store == "" {
-		if o.data == "" {
-			if o.data, err = os.MkdirTemp("", "shop-"); err != nil {
-				return cleanUp, err
-			}
-			cleanUp = func() { _ = os.RemoveAll(o.data) } // what stays is the system's to clean up
-		}
-		if o.data, err = filepath.Abs(o.data); err != nil {
+	cleanUp, o.embedded = func() {}, o.Broker == "" && o.Store == ""
+	if o.data == "" && (o.Broker == "" || o.Store == "") {
+		if o.data, err = os.MkdirTemp("", "shop-"); err != nil {
 			return cleanUp, err
 		}
+		temporary := o.data
+		cleanUp = func() { _ = os.RemoveAll(temporary) } // what stays is the system's to clean up
 	}
-	if o.Broker == "" {
-		o.Broker = "embedded:" + url.PathEscape(o.data)
+	if o.data, err = filepath.Abs(o.data); err != nil {
+		return cleanUp, err
 	}
-	if o.Store == "" {
-		o.Store = "sqlite:" + url.PathEscape(o.data) + "/" + placeholder + ".db"
-	}
+	o.Broker = cmp.Or(o.Broker, "embedded:"+url.PathEscape(o.data))
+	o.Store = cmp.Or(o.Store, "sqlite:"+url.PathEscape(o.data)+"/"+placeholder+".db")
 	o.Store, err = storeOfEach(o.Store)
 	return cleanUp, err
 }

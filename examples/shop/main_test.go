@@ -77,10 +77,14 @@ func begin(t *testing.T, cmd *exec.Cmd) *running {
 		}
 	})
 	r.out = bufio.NewScanner(out)
-	for r.out.Scan() && !strings.HasPrefix(r.out.Text(), "Press Ctrl-C") {
+	for r.out.Scan() {
+		if strings.HasPrefix(r.out.Text(), "Press Ctrl-C") {
+			return r
+		}
 		r.lines = append(r.lines, r.out.Text())
 	}
-	return r
+	t.Fatalf("%v did not start", cmd.Args[1:])
+	return nil
 }
 
 func (r *running) kill() {
@@ -185,7 +189,7 @@ func TestTheReadmeHasTheSameLines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := options{config: config{Roles: []string{customers, products, readers}, Store: "sqlite:FOLDER/" + placeholder + ".db"}, data: "FOLDER"}
+	o := options{config: config{Roles: []string{customers, products, readers}, Store: "sqlite:FOLDER/" + placeholder + ".db"}, data: "FOLDER", embedded: true}
 	for line := range strings.Lines(welcome(&o, "http://127.0.0.1:8080")) {
 		line = strings.ReplaceAll(line, "'sqlite:FOLDER/reader.db'", "sqlite:FOLDER/reader.db")
 		line = strings.ReplaceAll(line, "'FOLDER'", "FOLDER")

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
 	"strings"
@@ -166,7 +167,7 @@ func testLoad(t *testing.T, p place) {
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil || !r.fine() || r.Requests != requests || r.Customers < 32 || r.Events != int64(requests) || r.Steps+r.Views != r.Events {
 		t.Errorf("%v: %s", err, &out)
 	}
-	none := newLoad("", "")
+	none := newLoad("")
 	for _, harm := range []struct {
 		role, statement string
 		shows           func(s summary) bool
@@ -187,7 +188,7 @@ func testLoad(t *testing.T, p place) {
 	}
 	// A client was told of a change that nobody knows of.
 	none.changes[uuid.New()] = 3
-	before, err := s.report(t.Context(), newLoad("", ""))
+	before, err := s.report(t.Context(), newLoad(""))
 	if after, failed := s.report(t.Context(), none); errors.Join(err, failed) != nil || after.Lost != before.Lost+3 {
 		t.Errorf("lost %d, then %d: %v, %v", before.Lost, after.Lost, err, failed)
 	}
@@ -233,12 +234,21 @@ func TestADatabaseThatIsAwayIsWaitedFor(t *testing.T) {
 		return err
 	})
 	testenv.Eventually(t, 60*time.Second, func() error { // a connection that was cut may still be in a pool
-		r, err := s.reportAtRest(t.Context(), newLoad("", ""))
+		r, err := s.reportAtRest(t.Context(), newLoad(""))
 		if err == nil && (!r.fine() || r.Views != views || r.Customers != 0) {
 			t.Errorf("%+v", r)
 		}
 		return err
 	})
+}
+
+// When one service can't run, the others end, and the error says why.
+func TestAServiceThatFailsEndsTheProcess(t *testing.T) {
+	t.Parallel()
+	o := options{config: config{Broker: "memory:", Store: sqliteURL(t), Roles: []string{customers, "reader"}, Prefix: "wrong prefix ", Addr: "127.0.0.1:0"}}
+	if err := run(t.Context(), o, io.Discard); err == nil || !strings.Contains(err.Error(), "want lower-case letters") {
+		t.Errorf("it ended with %v", err)
+	}
 }
 
 func TestServicesSayTheirTopics(t *testing.T) {

@@ -33,7 +33,7 @@ func welcome(o *options, url string) string {
 		}
 		fmt.Fprintf(&b, l.line+"\n", args...)
 	}
-	if o.data != "" && len(o.Roles) > 1 {
+	if o.embedded && len(o.Roles) > 1 {
 		fmt.Fprintf(&b, "\nThen look at the event that could not be read, and start a second reader, which shares the work:\n\n"+
 			"go run ./cmd/tidings deadletters list --store '%s'\n"+
 			"go run ./examples/shop --data '%s' --role reader --addr 127.0.0.1:0\n", strings.ReplaceAll(o.Store, placeholder, readers), o.data)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tidings-go/tidings"
 	"github.com/tidings-go/tidings/broker/memory"
+	"github.com/tidings-go/tidings/examples/shop/contract"
 	"github.com/tidings-go/tidings/examples/shop/customer"
 	"github.com/tidings-go/tidings/store"
 	"github.com/tidings-go/tidings/store/sqlite"
@@ -200,9 +201,9 @@ func TestTheContractsDecoderRefuses(t *testing.T) {
 		m    tidings.Message
 		want string
 	}{
-		{foreign.New(customer.Created{CustomerID: c.CustomerID, Details: c.Details}), `not an event of customers: type "account.created"`},
-		{with(func(m *tidings.Message) { m.Type = "customer.Created" }), "not an event of customers"},
-		{with(func(m *tidings.Message) { m.Type = "" }), "not an event of customers"},
+		{foreign.New(customer.Created{CustomerID: c.CustomerID, Details: c.Details}), `not an event of this contract: type "account.created"`},
+		{with(func(m *tidings.Message) { m.Type = "customer.Created" }), "not an event of this contract"},
+		{with(func(m *tidings.Message) { m.Type = "" }), "not an event of this contract"},
 		{with(func(m *tidings.Message) { m.Data = []byte(`{"customer_id":`) }), "decode customer.created"},
 		{with(func(m *tidings.Message) { m.Data = []byte(`{"customer_id":"nobody"}`) }), "decode customer.created"},
 		{with(func(m *tidings.Message) { m.Data = []byte(`{}`) }), "name: want one"},
@@ -217,7 +218,7 @@ func TestTheContractsDecoderRefuses(t *testing.T) {
 	if payload, err := customer.Decode(good); err != nil || payload.(customer.Created).CustomerID != c.CustomerID {
 		t.Errorf("%v, %v", payload, err)
 	}
-	if _, err := customer.Decode(foreign.New(customer.Created{CustomerID: c.CustomerID})); !errors.Is(err, customer.ErrForeign) {
+	if _, err := customer.Decode(foreign.New(customer.Created{CustomerID: c.CustomerID})); !errors.Is(err, contract.ErrForeign) {
 		t.Errorf("a foreign type: %v", err)
 	}
 }

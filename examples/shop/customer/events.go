@@ -2,11 +2,11 @@ package customer
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/google/uuid"
 
 	"github.com/tidings-go/tidings"
+	"github.com/tidings-go/tidings/examples/shop/contract"
 )
 
 // Topic carries every event of the contract, keyed by the customer's id: so all that happens to one customer is in order, whatever its type.
@@ -50,28 +50,18 @@ type Deleted struct {
 }
 
 // Validate refuses what no customer service would have published.
-func (e Created) Validate() error { return errors.Join(wantID(e.CustomerID), e.Details.Validate()) }
+func (e Created) Validate() error {
+	return errors.Join(contract.WantID("customer_id", e.CustomerID), e.Details.Validate())
+}
 
 // Validate refuses what no customer service would have published.
 func (e Updated) Validate() error {
-	return errors.Join(wantID(e.CustomerID), wantLater(e.Revision), e.Details.Validate())
+	return errors.Join(contract.WantID("customer_id", e.CustomerID), contract.WantLater(e.Revision), e.Details.Validate())
 }
 
 // Validate refuses what no customer service would have published.
-func (e Deleted) Validate() error { return errors.Join(wantID(e.CustomerID), wantLater(e.Revision)) }
-
-func wantID(id uuid.UUID) error {
-	if id == uuid.Nil {
-		return errors.New("customer_id: want one")
-	}
-	return nil
-}
-
-func wantLater(revision int64) error {
-	if revision < 2 {
-		return fmt.Errorf("revision: want 2 or more, not %d", revision)
-	}
-	return nil
+func (e Deleted) Validate() error {
+	return errors.Join(contract.WantID("customer_id", e.CustomerID), contract.WantLater(e.Revision))
 }
 
 // NewCreated makes the message for a new customer. Its id, like that of the other messages, is a new UUID.
@@ -89,30 +79,16 @@ func NewDeleted(c Customer) tidings.Message {
 	return CustomerDeleted.New(Deleted{CustomerID: c.CustomerID, Revision: c.Revision})
 }
 
-// ErrForeign says that a message is not of this contract.
-var ErrForeign = errors.New("not an event of customers")
-
 // Decode reads any message of the contract: a [Created], an [Updated] or a [Deleted]. It refuses foreign types, and what can't be right.
 func Decode(m tidings.Message) (any, error) {
 	switch Type(m.Type) {
 	case TypeCreated:
-		return decoded(CustomerCreated, m)
+		return contract.Read(CustomerCreated, m)
 	case TypeUpdated:
-		return decoded(CustomerUpdated, m)
+		return contract.Read(CustomerUpdated, m)
 	case TypeDeleted:
-		return decoded(CustomerDeleted, m)
+		return contract.Read(CustomerDeleted, m)
 	default:
-		return nil, fmt.Errorf("%w: type %q: want %s, %s or %s", ErrForeign, m.Type, TypeCreated, TypeUpdated, TypeDeleted)
+		return nil, contract.Foreign(m, TypeCreated, TypeUpdated, TypeDeleted)
 	}
-}
-
-func decoded[T tidings.Validator](event *tidings.Event[T], m tidings.Message) (any, error) {
-	payload, err := event.In(m)
-	if err == nil {
-		err = payload.Validate()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("customer: message %s of type %s: %w", m.ID, m.Type, err)
-	}
-	return payload, nil
 }

@@ -57,8 +57,8 @@ func (r Repository) Insert(ctx context.Context, tx *store.SQLTx, c Customer) err
 // Update replaces a customer's details, and returns the customer.
 func (r Repository) Update(ctx context.Context, tx *store.SQLTx, id uuid.UUID, d Details) (Customer, error) {
 	c := Customer{CustomerID: id, Details: d}
-	var err error
-	if c.Revision, err = change(ctx, tx, id, d.Name, d.Email, false); err != nil {
+	err := change(ctx, tx, &c)
+	if err != nil {
 		return c, err
 	}
 	if err = insertAddresses(ctx, tx, c); err != nil {
@@ -70,31 +70,30 @@ func (r Repository) Update(ctx context.Context, tx *store.SQLTx, id uuid.UUID, d
 // Delete deletes a customer, and returns what is left.
 func (r Repository) Delete(ctx context.Context, tx *store.SQLTx, id uuid.UUID) (Customer, error) {
 	c := Customer{CustomerID: id, Deleted: true}
-	var err error
-	if c.Revision, err = change(ctx, tx, id, "", "", true); err != nil {
+	if err := change(ctx, tx, &c); err != nil {
 		return c, err
 	}
 	return c, r.Events(tx).Publish(ctx, NewDeleted(c))
 }
 
-// change updates the row of a customer who is there, removes the addresses, and returns the new revision. The row stays locked until the commit, so that
-// the events of a customer have the order of its revisions.
-func change(ctx context.Context, tx *store.SQLTx, id uuid.UUID, name, email string, deleted bool) (revision int64, err error) {
-	if err = within(tx); err != nil {
-		return 0, err
+// change updates the row of a customer who is there, removes the addresses, and sets the new revision. The row stays locked until the commit, so that the events of a
+// customer have the order of its revisions.
+func change(ctx context.Context, tx *store.SQLTx, c *Customer) error {
+	if err := within(tx); err != nil {
+		return err
 	}
-	err = tx.QueryRowContext(ctx, `UPDATE customers SET name = $2, email = $3, deleted = $4, revision = revision + 1 WHERE id = $1 AND NOT deleted
-		RETURNING revision`, id, name, email, deleted).Scan(&revision)
+	err := tx.QueryRowContext(ctx, `UPDATE customers SET name = $2, email = $3, deleted = $4, revision = revision + 1 WHERE id = $1 AND NOT deleted RETURNING revision`,
+		c.CustomerID, c.Name, c.Email, c.Deleted).Scan(&c.Revision)
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, notFound(id)
+		return notFound(c.CustomerID)
 	}
 	if err == nil {
-		_, err = tx.ExecContext(ctx, `DELETE FROM addresses WHERE customer_id = $1`, id)
+		_, err = tx.ExecContext(ctx, `DELETE FROM addresses WHERE customer_id = $1`, c.CustomerID)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("customer: change %s: %w", id, err)
+		return fmt.Errorf("customer: change %s: %w", c.CustomerID, err)
 	}
-	return revision, nil
+	return nil
 }
 
 func insertAddresses(ctx context.Context, tx *store.SQLTx, c Customer) error {

@@ -2,11 +2,11 @@ package product
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/google/uuid"
 
 	"github.com/tidings-go/tidings"
+	"github.com/tidings-go/tidings/examples/shop/contract"
 )
 
 // Topic carries every event of the contract, keyed by the product's id: so all that happens to one product is in order, whatever its type.
@@ -58,32 +58,22 @@ type Viewed struct {
 }
 
 // Validate refuses what no product service would have published.
-func (e Created) Validate() error { return errors.Join(wantID(e.ProductID), e.Details.Validate()) }
+func (e Created) Validate() error {
+	return errors.Join(contract.WantID("product_id", e.ProductID), e.Details.Validate())
+}
 
 // Validate refuses what no product service would have published.
 func (e Updated) Validate() error {
-	return errors.Join(wantID(e.ProductID), wantLater(e.Revision), e.Details.Validate())
+	return errors.Join(contract.WantID("product_id", e.ProductID), contract.WantLater(e.Revision), e.Details.Validate())
 }
 
 // Validate refuses what no product service would have published.
-func (e Deleted) Validate() error { return errors.Join(wantID(e.ProductID), wantLater(e.Revision)) }
+func (e Deleted) Validate() error {
+	return errors.Join(contract.WantID("product_id", e.ProductID), contract.WantLater(e.Revision))
+}
 
 // Validate refuses what no product service would have published.
-func (e Viewed) Validate() error { return wantID(e.ProductID) }
-
-func wantID(id uuid.UUID) error {
-	if id == uuid.Nil {
-		return errors.New("product_id: want one")
-	}
-	return nil
-}
-
-func wantLater(revision int64) error {
-	if revision < 2 {
-		return fmt.Errorf("revision: want 2 or more, not %d", revision)
-	}
-	return nil
-}
+func (e Viewed) Validate() error { return contract.WantID("product_id", e.ProductID) }
 
 // NewCreated makes the message for a new product. Its id, like that of the other messages, is a new UUID.
 func NewCreated(p Product) tidings.Message {
@@ -100,32 +90,18 @@ func NewDeleted(p Product) tidings.Message {
 	return ProductDeleted.New(Deleted{ProductID: p.ProductID, Revision: p.Revision})
 }
 
-// ErrForeign says that a message is not of this contract.
-var ErrForeign = errors.New("not an event of products")
-
 // Decode reads any message of the contract: a [Created], an [Updated], a [Deleted] or a [Viewed]. It refuses foreign types, and what can't be right.
 func Decode(m tidings.Message) (any, error) {
 	switch Type(m.Type) {
 	case TypeCreated:
-		return decoded(ProductCreated, m)
+		return contract.Read(ProductCreated, m)
 	case TypeUpdated:
-		return decoded(ProductUpdated, m)
+		return contract.Read(ProductUpdated, m)
 	case TypeDeleted:
-		return decoded(ProductDeleted, m)
+		return contract.Read(ProductDeleted, m)
 	case TypeViewed:
-		return decoded(ProductViewed, m)
+		return contract.Read(ProductViewed, m)
 	default:
-		return nil, fmt.Errorf("%w: type %q: want %s, %s, %s or %s", ErrForeign, m.Type, TypeCreated, TypeUpdated, TypeDeleted, TypeViewed)
+		return nil, contract.Foreign(m, TypeCreated, TypeUpdated, TypeDeleted, TypeViewed)
 	}
-}
-
-func decoded[T tidings.Validator](event *tidings.Event[T], m tidings.Message) (any, error) {
-	payload, err := event.In(m)
-	if err == nil {
-		err = payload.Validate()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("product: message %s of type %s: %w", m.ID, m.Type, err)
-	}
-	return payload, nil
 }

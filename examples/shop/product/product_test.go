@@ -15,6 +15,7 @@ import (
 	"github.com/tidings-go/tidings"
 	"github.com/tidings-go/tidings/broker"
 	"github.com/tidings-go/tidings/broker/memory"
+	"github.com/tidings-go/tidings/examples/shop/contract"
 	"github.com/tidings-go/tidings/examples/shop/product"
 	"github.com/tidings-go/tidings/internal/testenv"
 	"github.com/tidings-go/tidings/store/sqlite"
@@ -132,7 +133,7 @@ func TestTheContractsDecoderRefuses(t *testing.T) {
 			t.Errorf("%s: %v, %v", m.Type, payload, err)
 		}
 		m.Type = "customer" + strings.TrimPrefix(m.Type, "product")
-		if _, err := product.Decode(m); !errors.Is(err, product.ErrForeign) {
+		if _, err := product.Decode(m); !errors.Is(err, contract.ErrForeign) {
 			t.Errorf("%s: %v", m.Type, err)
 		}
 	}

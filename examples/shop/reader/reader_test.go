@@ -72,7 +72,10 @@ func put(t *testing.T, app *tidings.App, r broker.Record) {
 // record is an event of customers, on the wire.
 func record(typ, key, data string) broker.Record {
 	return broker.Record{Topic: customer.Topic, Key: key, Value: []byte(data), Headers: []broker.Header{
-		{Name: "ce-specversion", Value: "1.0"}, {Name: "ce-id", Value: uuid.NewString()}, {Name: "ce-source", Value: "/somebody"}, {Name: "ce-type", Value: typ},
+		{Name: "ce-specversion", Value: "1.0"},
+		{Name: "ce-id", Value: uuid.NewString()},
+		{Name: "ce-source", Value: "/somebody"},
+		{Name: "ce-type", Value: typ},
 		{Name: "content-type", Value: "application/json"},
 	}}
 }
@@ -110,8 +113,8 @@ func TestWhatIsWrongIsADeadLetter(t *testing.T) {
 		record broker.Record
 		reason string
 	}{
-		{record("product.created", id.String(), good), "not an event of customers"},
-		{record("customer.merged", id.String(), good), "not an event of customers"},
+		{record("product.created", id.String(), good), "not an event of this contract"},
+		{record("customer.merged", id.String(), good), "not an event of this contract"},
 		{record("customer.updated", id.String(), `{"customer_id":`), "decode customer.updated"},
 		{record("customer.updated", id.String(), `{"customer_id":"nobody"}`), "decode customer.updated"},
 		{record("customer.updated", id.String(), strings.Replace(good, "Ada", "", 1)), "name: want one"},
@@ -164,9 +167,11 @@ func TestTheDirectory(t *testing.T) {
 	gone := c
 	gone.Revision = 3
 	// A message that comes twice has one effect. A view may come before its product.
-	err := services(t, app).Publish(t.Context(), customer.NewCreated(c), customer.NewUpdated(changed), view, view, product.NewCreated(p), customer.NewDeleted(gone))
-	if dead := settled(t, app, s); err != nil || len(dead) > 0 {
-		t.Fatalf("%v, %v", err, dead)
+	if err := services(t, app).Publish(t.Context(), customer.NewCreated(c), customer.NewUpdated(changed), view, view, product.NewCreated(p), customer.NewDeleted(gone)); err != nil {
+		t.Fatal(err)
+	}
+	if dead := settled(t, app, s); len(dead) > 0 {
+		t.Errorf("dead letters: %v", dead)
 	}
 	for id, want := range map[uuid.UUID]string{
 		c.CustomerID: `"" 0 [customer.created: ada@example.com is here, with 0 addresses customer.updated: is ada@example.com, with 0 addresses customer.deleted: is gone]`,
@@ -177,7 +182,7 @@ func TestTheDirectory(t *testing.T) {
 			t.Errorf("%s, %v, want %s", got, err, want)
 		}
 	}
-	if _, err = reader.FindEntry.Call(t.Context(), app, reader.Find{ID: uuid.New()}); tidings.CodeOf(err) != tidings.CodeNotFound {
+	if _, err := reader.FindEntry.Call(t.Context(), app, reader.Find{ID: uuid.New()}); tidings.CodeOf(err) != tidings.CodeNotFound {
 		t.Errorf("nobody: %v", err)
 	}
 }
