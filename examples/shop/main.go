@@ -114,11 +114,9 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 func (o *options) place() (cleanUp func(), err error) {
 	cleanUp, o.embedded = func() {}, o.Broker == "" && o.Store == ""
 	if o.data == "" && (o.Broker == "" || o.Store == "") {
-		if o.data, err = os.MkdirTemp("", "shop-"); err != nil {
+		if o.data, cleanUp, err = temporary(); err != nil {
 			return cleanUp, err
 		}
-		temporary := o.data
-		cleanUp = func() { _ = os.RemoveAll(temporary) } // what stays is the system's to clean up
 	}
 	if o.data, err = filepath.Abs(o.data); err != nil {
 		return cleanUp, err
@@ -127,6 +125,11 @@ func (o *options) place() (cleanUp func(), err error) {
 	o.Store = cmp.Or(o.Store, "sqlite:"+url.PathEscape(o.data)+"/"+placeholder+".db")
 	o.Store, err = storeOfEach(o.Store)
 	return cleanUp, err
+}
+
+func temporary() (dir string, remove func(), err error) {
+	dir, err = os.MkdirTemp("", "shop-")
+	return dir, func() { _ = os.RemoveAll(dir) }, err // what stays is the system's to clean up
 }
 
 // storeOfEach is a store's URL in which each service has a place of its own.

@@ -7,11 +7,11 @@ import (
 	"slices"
 
 	"github.com/tidings-go/tidings"
-	"github.com/tidings-go/tidings/examples/shop/product"
+	"github.com/tidings-go/tidings/examples/shop/contract"
 )
 
 // publishRaw publishes bytes, by topic and type: for tools, and for what was missed. It checks that the service has such an event, and not the bytes.
-var publishRaw = tidings.DefineRequest[rawEvent, product.Stored]("shop", "PublishRaw", "v1", tidings.Internal)
+var publishRaw = tidings.DefineRequest[rawEvent, contract.Stored]("shop", "PublishRaw", "v1", tidings.Internal)
 
 // rawEvent is an event whose Go type nobody knows here.
 type rawEvent struct {
@@ -23,7 +23,7 @@ type rawEvent struct {
 
 // addRaw makes a service publish bytes to the topic that it writes.
 func addRaw(app *tidings.App) {
-	app.Serve(tidings.Serve(publishRaw, func(ctx context.Context, e rawEvent) (product.Stored, error) {
+	app.Serve(tidings.Serve(publishRaw, func(ctx context.Context, e rawEvent) (contract.Stored, error) {
 		for _, known := range app.Catalog().All() {
 			if known.PublishTopic != e.Topic || known.Type() != e.Type {
 				continue
@@ -32,12 +32,12 @@ func addRaw(app *tidings.App) {
 			m.Key, m.Subject = e.Key, e.Key
 			receipts, err := app.Direct().Send(ctx, m)
 			if err != nil {
-				return product.Stored{}, fmt.Errorf("%w: %w", tidings.CodeInvalid, err)
+				return contract.Stored{}, fmt.Errorf("%w: %w", tidings.CodeInvalid, err)
 			}
-			return product.Stored(receipts[0]), nil
+			return contract.Stored(receipts[0]), nil
 		}
 		writes, _ := topicsOf(app)
-		return product.Stored{}, fmt.Errorf("service %s publishes no %q to %q, only its own events to %q: %w", app.Name(), e.Type, e.Topic, writes, tidings.CodeInvalid)
+		return contract.Stored{}, fmt.Errorf("service %s publishes no %q to %q, only its own events to %q: %w", app.Name(), e.Type, e.Topic, writes, tidings.CodeInvalid)
 	}))
 }
 

@@ -54,7 +54,7 @@ examples/delivery/tracking <- tidings store examples/delivery/order   tests: sto
 examples/delivery/payment <- tidings store examples/delivery/order
 examples/delivery/notification <- tidings   tests: tidingstest
 examples/delivery/audit <- tidings store examples/delivery/order   tests: tidingstest
-examples/shop           <- tidings broker connect httpapi examples/shop/customer examples/shop/product examples/shop/reader github.com/google/uuid   tests: tidingstest github.com/twmb/franz-go
+examples/shop           <- tidings broker connect httpapi examples/shop/contract examples/shop/customer examples/shop/product examples/shop/reader github.com/google/uuid   tests: tidingstest github.com/twmb/franz-go
 examples/shop/contract  <- tidings github.com/google/uuid
 examples/shop/customer  <- tidings store examples/shop/contract github.com/google/uuid   tests: store/sqlite
 examples/shop/product   <- tidings store examples/shop/contract github.com/google/uuid   tests: broker store/sqlite

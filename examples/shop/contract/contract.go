@@ -50,3 +50,10 @@ func WantLater(revision int64) error {
 	}
 	return nil
 }
+
+// Stored is where the broker has stored an event that was published directly.
+type Stored struct {
+	Topic     string `json:"topic"`
+	Partition int    `json:"partition"`
+	Sequence  uint64 `json:"sequence"`
+}

@@ -29,7 +29,7 @@ type Customer struct {
 	Deleted  bool  `json:"deleted,omitempty"`
 }
 
-// Details are what a customer tells about itself.
+// Details are what a customer tells about itself. Events carry them too, so they change as a contract does: by adding what readers may ignore.
 type Details struct {
 	Name      string    `json:"name"`
 	Email     string    `json:"email"`

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tidings-go/tidings"
+	"github.com/tidings-go/tidings/examples/shop/contract"
 	"github.com/tidings-go/tidings/store"
 )
 
@@ -93,15 +94,15 @@ func change(ctx context.Context, tx *store.SQLTx, p *Product) error {
 }
 
 // view counts a view by telling of it: directly, without a transaction, since there is nothing that it would have to be true together with.
-func (p *products) view(ctx context.Context, v View) (Stored, error) {
+func (p *products) view(ctx context.Context, v View) (contract.Stored, error) {
 	if _, err := p.find(ctx, v.ProductID); err != nil {
-		return Stored{}, err
+		return contract.Stored{}, err
 	}
 	receipts, err := p.app.Direct().Send(ctx, ProductViewed.New(Viewed(v)))
 	if err != nil {
-		return Stored{}, err
+		return contract.Stored{}, err
 	}
-	return Stored(receipts[0]), nil
+	return contract.Stored(receipts[0]), nil
 }
 
 func (p *products) find(ctx context.Context, id uuid.UUID) (Product, error) {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tidings-go/tidings"
+	"github.com/tidings-go/tidings/examples/shop/contract"
 )
 
 // Domain owns requests and events of products.
@@ -19,7 +20,7 @@ var (
 	UpdateProduct = tidings.DefineRequest[Update, Product](Domain, "UpdateProduct", "v1")
 	DeleteProduct = tidings.DefineRequest[Delete, Product](Domain, "DeleteProduct", "v1")
 	FindProduct   = tidings.DefineRequest[Find, Product](Domain, "FindProduct", "v1")
-	ViewProduct   = tidings.DefineRequest[View, Stored](Domain, "ViewProduct", "v1")
+	ViewProduct   = tidings.DefineRequest[View, contract.Stored](Domain, "ViewProduct", "v1")
 )
 
 // Product is a product as it is now.
@@ -31,7 +32,7 @@ type Product struct {
 	Deleted  bool  `json:"deleted,omitempty"`
 }
 
-// Details are what is told about a product.
+// Details are what is told about a product. Events carry them too, so they change as a contract does: by adding what readers may ignore.
 type Details struct {
 	Name string `json:"name"`
 	// Price is in cents.
@@ -75,11 +76,4 @@ type Find struct {
 // View says that somebody looks at a product.
 type View struct {
 	ProductID uuid.UUID `json:"product_id"`
-}
-
-// Stored is where the broker has stored an event.
-type Stored struct {
-	Topic     string `json:"topic"`
-	Partition int    `json:"partition"`
-	Sequence  uint64 `json:"sequence"`
 }
