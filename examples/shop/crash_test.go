@@ -108,6 +108,9 @@ func testKills(t *testing.T, p place, rounds int) {
 	if err != nil || !s.fine() || s.Steps+s.Views != s.Events {
 		t.Errorf("%v, %+v", err, s)
 	}
+	if s.Again == 0 {
+		t.Error("no client had to ask again: nobody was killed at work")
+	}
 	t.Logf("%+v", s)
 }
 
@@ -140,13 +143,7 @@ func (f *fleet) relay(name string) {
 	f.t.Helper()
 	store := strings.ReplaceAll(f.place.store, placeholder, name)
 	cmd := exec.CommandContext(context.WithoutCancel(f.t.Context()), tool(f.t), "relay", "--broker", f.place.broker, "--store", store)
-	r := &running{Cmd: cmd, log: &safeBuffer{}}
-	cmd.Stderr = r.log
-	if err := cmd.Start(); err != nil {
-		f.t.Fatal(err)
-	}
-	f.t.Cleanup(r.kill)
-	f.processes["relay of "+name] = r
+	f.processes["relay of "+name] = launch(f.t, cmd)
 }
 
 // again starts what was killed.

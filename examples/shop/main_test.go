@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -10,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -28,120 +26,6 @@ func TestMain(m *testing.M) {
 		_ = os.RemoveAll(*dir)
 	}
 	os.Exit(code)
-}
-
-func program(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, os.Args[0], args...)
-	cmd.Env = testenv.AsChild("shop")
-	return cmd
-}
-
-// finish runs the program to its end and returns its summary.
-func finish(t *testing.T, args ...string) summary {
-	t.Helper()
-	var out, status bytes.Buffer
-	cmd := program(t.Context(), args...)
-	cmd.Stdout, cmd.Stderr = &out, &status
-	err := cmd.Run()
-	var s summary
-	if bad := json.Unmarshal(out.Bytes(), &s); bad != nil || err != nil {
-		t.Fatalf("%v: %v\n%s%s", args, err, &out, &status)
-	}
-	return s
-}
-
-// running is a process that has said what to try.
-type running struct {
-	*exec.Cmd
-	lines []string
-	log   *safeBuffer
-	out   *bufio.Scanner
-}
-
-// begin starts the program, or another one, and waits until it has started. It is killed at the end if the test has not ended it.
-func begin(t *testing.T, cmd *exec.Cmd) *running {
-	t.Helper()
-	r := &running{Cmd: cmd, log: &safeBuffer{}}
-	cmd.Stderr = r.log
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err = cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		r.kill()
-		if t.Failed() {
-			t.Logf("%v said:\n%s", cmd.Args[1:], r.log)
-		}
-	})
-	r.out = bufio.NewScanner(out)
-	for r.out.Scan() {
-		if strings.HasPrefix(r.out.Text(), "Press Ctrl-C") {
-			return r
-		}
-		r.lines = append(r.lines, r.out.Text())
-	}
-	t.Fatalf("%v did not start", cmd.Args[1:])
-	return nil
-}
-
-func (r *running) kill() {
-	_ = r.Process.Kill()
-	_ = r.Wait()
-}
-
-// interrupt ends the process as Ctrl-C does.
-func (r *running) interrupt(t *testing.T) {
-	t.Helper()
-	if err := r.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	for r.out.Scan() { // Wait wants the pipe read
-	}
-	if err := r.Wait(); err != nil {
-		t.Errorf("%v ended with %v\n%s", r.Args[1:], err, r.log)
-	}
-}
-
-// starting are the lines that begin so.
-func (r *running) starting(prefix string) []string {
-	var found []string
-	for _, line := range r.lines {
-		if strings.HasPrefix(line, prefix) {
-			found = append(found, line)
-		}
-	}
-	return found
-}
-
-// safeBuffer is a buffer that may be read while a process writes.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-// tool builds the command tidings, once for all tests.
-func tool(t *testing.T) string {
-	t.Helper()
-	path, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 // The program prints lines to try; each of them works as it is printed, one after the other.
@@ -197,6 +81,46 @@ func TestTheReadmeHasTheSameLines(t *testing.T) {
 			t.Errorf("README.md lacks %s", line)
 		}
 	}
+}
+
+// The processes that the README starts on Kafka and PostgreSQL work together.
+func TestTheProcessesOfTheReadmeWork(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(readme), "createdb shop\n")
+	text, _, _ = strings.Cut(text, "```")
+	database, prefix := newDatabase(t)+"&pool_max_conns=6", newPrefix()
+	here := strings.NewReplacer(
+		`at="--broker kafka://localhost --store postgres://localhost/shop"`, "at='--broker "+testenv.Kafka(t)+" --store "+database+" --prefix "+prefix+"'",
+		"kafka://localhost", testenv.Kafka(t), "postgres://localhost/shop?", database+"&", "127.0.0.1:808", "127.0.0.1:0 #",
+		"go run ./examples/shop", "exec "+os.Args[0], "go run ./cmd/tidings", "exec "+tool(t), " &\n", "\n",
+	).Replace(text)
+	variable, commands, _ := strings.Cut(here, "\n")
+	urls := map[string]string{}
+	for line := range strings.Lines(commands) {
+		cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "sh", "-c", variable+"\n"+line)
+		if strings.Contains(line, " relay ") {
+			launch(t, cmd)
+			continue
+		}
+		cmd.Env = testenv.AsChild("shop")
+		r := begin(t, cmd)
+		role, url, _ := strings.Cut(strings.TrimPrefix(r.lines[0], "The shop ("), ") is at ")
+		urls[role] = url
+	}
+	const id = `"0a000000-0000-4000-8000-000000000001"`
+	if status, _, answer := send(t, "POST", urls[customers]+"/customers", `{"customer_id":`+id+`,"name":"Ada","email":"ada@example.com"}`); status != 200 {
+		t.Errorf("%d %s", status, answer)
+	}
+	testenv.Eventually(t, 60*time.Second, func() error {
+		if status, _, answer := send(t, "POST", urls[readers]+"/reader/find", `{"id":`+id+`}`); status != 200 {
+			return fmt.Errorf("%d %s", status, answer)
+		}
+		return nil
+	})
 }
 
 func TestWrongCallsAreRefused(t *testing.T) {
