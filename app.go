@@ -35,6 +35,9 @@ type Config struct {
 	// Remote lets requests go between processes, over the broker's live path: public requests that nobody in this app serves are asked elsewhere,
 	// and those that it serves are answered to everybody. The memory broker, NATS and Redis can carry them; Check refuses it on Kafka.
 	Remote bool
+	// NoRelay leaves what is committed to the outbox to a relay in another process: "tidings relay", or a replica without NoRelay. Until one runs,
+	// nothing of it is sent. Without NoRelay the app relays itself, and shares that work with whoever else does.
+	NoRelay bool
 	// Stop bounds how long Run waits, when it ends, for running handlers, and then for hooks, and then for the relay. Default 30 s.
 	Stop time.Duration
 	// Log gets what the app has to say. Default slog.Default().

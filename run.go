@@ -146,7 +146,7 @@ func (r *running) start(ctx context.Context) error {
 	intake, r.endIntake = context.WithCancel(base)
 	hearing, r.endHearing = context.WithCancel(base)
 	modules, r.endModules = context.WithCancel(base)
-	if st := r.app.cfg.Store; st != nil {
+	if st := r.app.cfg.Store; st != nil && !r.app.cfg.NoRelay {
 		r.spawn(&r.relay, func() error {
 			return outbox.Run(relay, st, r.app.cfg.Broker, outbox.Config{Stop: r.app.cfg.Stop, Log: r.app.log})
 		})

@@ -170,7 +170,7 @@ func (d *diagnosis) rows(ctx context.Context, s *subject, p patience) error {
 	}
 	if age := time.Since(oldest); n > 0 && age > p.outbox {
 		d.wrong("outbox", fmt.Sprintf("%s not published, the oldest is %s old", counted(n, "row"), seconds(age.Seconds())),
-			"start the service, whose relay publishes them, and see that it reaches the broker: tidings outbox status")
+			"start the service, or tidings relay, which publish them, and see that they reach the broker: tidings outbox status")
 	}
 	queues := []string{""}
 	for _, sub := range s.Subscriptions {

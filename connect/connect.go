@@ -70,7 +70,7 @@
 //	                             how large a row may be, and how many rows, or how old ones, the outbox may hold
 //	    poll, lease              how long an idle relay waits, and how long lanes stay with one that is not heard of
 //	    sslmode, sslrootcert, sslcert, sslkey, connect_timeout, application_name, target_session_attrs, default_query_exec_mode,
-//	    pool_max_conns, pool_min_conns, pool_max_conn_lifetime, pool_max_conn_idle_time
+//	    search_path, pool_max_conns, pool_min_conns, pool_max_conn_lifetime, pool_max_conn_idle_time
 //	                             as for psql and pgx; pool_max_conns is 20 if it is not there
 //	embedded:DIR                                        the SQLite database in the folder of an embedded broker
 //	    busy_timeout, connections, retention, poll, max_rows, max_age

@@ -118,9 +118,13 @@ func TestOpenRealServers(t *testing.T) {
 func TestOpenPostgreSQL(t *testing.T) {
 	t.Parallel()
 	schema := fmt.Sprintf("connect_%d", time.Now().UnixNano())
-	url := testenv.Postgres(t) + "&schema=" + schema + "&retention=7d&max_rows=1000&max_age=1h&max_bytes=100000&poll=100ms&lease=5s&pool_max_conns=5"
+	url := testenv.Postgres(t) + "&schema=" + schema + "&retention=7d&max_rows=1000&max_age=1h&max_bytes=100000&poll=100ms&lease=5s&pool_max_conns=5&search_path=" + schema
 	c := open(t, connect.Config{Broker: "memory:", Store: url, SQL: true})
 	use(t, c)
+	var here string
+	if err := c.DB.QueryRowContext(t.Context(), "SELECT current_schema()").Scan(&here); err != nil || here != schema {
+		t.Errorf("the program's own tables would be in %q (%v), and search_path is %s", here, err, schema)
+	}
 	if _, err := c.DB.ExecContext(t.Context(), "DROP SCHEMA "+schema+" CASCADE"); err != nil {
 		t.Error(err)
 	}

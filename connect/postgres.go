@@ -11,7 +11,7 @@ import (
 
 // driverOptions are those that PostgreSQL's own driver and its pool read; they mean what they mean to psql and pgx.
 var driverOptions = []string{
-	"sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name", "target_session_attrs", "default_query_exec_mode",
+	"sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name", "target_session_attrs", "default_query_exec_mode", "search_path",
 	"pool_max_conns", "pool_min_conns", "pool_max_conn_lifetime", "pool_max_conn_idle_time",
 }
 

@@ -70,7 +70,7 @@ func Handler[Q, R any](host tidings.Host, request *tidings.Request[Q, R], cfg Co
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer, err := serve(w, r, cfg, host, request)
 		if err != nil {
-			writeProblem(w, r, cfg, err)
+			refuse(w, r, cfg, err)
 			return
 		}
 		write(w, http.StatusOK, "application/json", answer)
@@ -167,8 +167,8 @@ func (r *refusal) Unwrap() error { return tidings.CodeInvalid }
 
 func invalid(detail string) error { return &refusal{http.StatusBadRequest, detail} }
 
-// writeProblem tells the client what it may know, and the log the rest.
-func writeProblem(w http.ResponseWriter, r *http.Request, cfg Config, err error) {
+// refuse tells the client what it may know, and the log the rest.
+func refuse(w http.ResponseWriter, r *http.Request, cfg Config, err error) {
 	p := Problem{Code: tidings.CodeOf(err), Detail: err.Error()}
 	p.Status = statusOf(p.Code, cfg.Status)
 	if refused, ok := errors.AsType[*refusal](err); ok {
@@ -181,7 +181,12 @@ func writeProblem(w http.ResponseWriter, r *http.Request, cfg Config, err error)
 		cfg.Log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
 		p.Detail = ""
 	}
-	p.Title = http.StatusText(p.Status)
+	WriteProblem(w, p)
+}
+
+// WriteProblem answers with a problem, where no request is called: at a path that there is not, say. Status is required; an empty Title is the status's name.
+func WriteProblem(w http.ResponseWriter, p Problem) {
+	p.Title = cmp.Or(p.Title, http.StatusText(p.Status))
 	data, err := json.Marshal(p)
 	if err != nil { // a string and a number always can
 		data = nil

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	_ "embed" // for the API's description
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -67,7 +66,7 @@ func (w *web) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /healthz", w.health)
 	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
-		problem(rw, httpapi.Problem{Status: http.StatusNotFound, Code: tidings.CodeNotFound, Detail: "there is nothing at " + r.URL.Path + ": see /openapi.json"})
+		httpapi.WriteProblem(rw, httpapi.Problem{Status: http.StatusNotFound, Code: tidings.CodeNotFound, Detail: "there is nothing at " + r.URL.Path + ": see /openapi.json"})
 	})
 	return mux
 }
@@ -76,18 +75,11 @@ func (w *web) handler() http.Handler {
 func (w *web) health(rw http.ResponseWriter, r *http.Request) {
 	if err := w.cfg.DB.PingContext(r.Context()); err != nil {
 		w.cfg.Log.LogAttrs(r.Context(), slog.LevelError, "not healthy", slog.Any("error", err))
-		problem(rw, httpapi.Problem{Status: http.StatusServiceUnavailable, Code: tidings.CodeUnavailable})
+		httpapi.WriteProblem(rw, httpapi.Problem{Status: http.StatusServiceUnavailable, Code: tidings.CodeUnavailable})
 		return
 	}
 	rw.Header().Set("Content-Type", "application/json")
 	_, _ = rw.Write([]byte(`{"status":"ok"}` + "\n")) // an error means that the client has left
-}
-
-func problem(rw http.ResponseWriter, p httpapi.Problem) {
-	p.Title = http.StatusText(p.Status)
-	rw.Header().Set("Content-Type", "application/problem+json")
-	rw.WriteHeader(p.Status)
-	_ = json.NewEncoder(rw).Encode(p) // an error means that the client has left
 }
 
 func (w *web) start(ctx context.Context) error {

@@ -58,6 +58,11 @@ examples/cashiers       <- tidings broker connect httpapi examples/cashiers/appd
 examples/cashiers/appdomain <- tidings store   tests: store/sqlite
 examples/cashiers/invoicing <- tidings store   tests: store/sqlite
 examples/cashiers/notifications <- tidings store examples/cashiers/appdomain examples/cashiers/invoicing   tests: store/sqlite
+examples/shop           <- tidings broker connect httpapi examples/shop/contract examples/shop/customer examples/shop/product examples/shop/reader github.com/google/uuid   tests: tidingstest github.com/twmb/franz-go
+examples/shop/contract  <- tidings github.com/google/uuid
+examples/shop/customer  <- tidings store examples/shop/contract github.com/google/uuid   tests: store/sqlite
+examples/shop/product   <- tidings store examples/shop/contract github.com/google/uuid   tests: broker store/sqlite
+examples/shop/reader    <- tidings store examples/shop/customer examples/shop/product github.com/google/uuid   tests: broker store/sqlite
 examples/hello          <- tidings embedded store/sqlite
 docs/boxoffice          <- tidings cli connect httpapi store
 docs/snippets           <-   tests: tidings tidingstest broker store store/sqlite
