@@ -54,12 +54,15 @@ a replace directive to the checkout, or to the folder that --replace names.`,
 			if err != nil {
 				return usageError{err}
 			}
-			plan.Hints = []string{
-				"cd " + plan.Dir,
-				"tidings new event " + s.Name + " OrderPlaced order_id:string:key amount:int64",
+			plan.Hints = []string{"cd " + plan.Dir}
+			if _, err = exec.LookPath("tidings"); err != nil {
+				plan.Hints = append(plan.Hints, "go install "+module+"/cmd/tidings")
+			}
+			plan.Hints = append(plan.Hints,
+				"tidings new event "+s.Name+" OrderPlaced order_id:string:key amount:int64",
 				"tidings new handler mailer OrderPlaced",
 				"go run .",
-			}
+			)
 			return write(cmd, plan)
 		},
 	}

@@ -49,9 +49,6 @@ func (n *newcomer) tidings(args ...string) string {
 func (n *newcomer) lint() {
 	n.Helper()
 	n.in("go", "tool", "-modfile="+filepath.Join(n.root, "tools", "go.mod"), "golangci-lint", "run", "--allow-parallel-runners", "./...")
-	if diff := n.in("go", "tool", "-modfile="+filepath.Join(n.root, "tools", "go.mod"), "golangci-lint", "fmt", "--diff"); diff != "" {
-		n.Errorf("not formatted:\n%s", diff)
-	}
 }
 
 // From an empty folder to an event that is handled. What is written compiles, passes the project's lint and its own tests.
@@ -59,9 +56,10 @@ func TestANewcomersPath(t *testing.T) {
 	t.Parallel()
 	n := &newcomer{T: t}
 	n.root, n.dir = beginAt(t)
-	n.tidings("new", "service", "shop")
+	if said := n.tidings("new", "service", "shop"); !strings.Contains(said, "Next:\n  cd shop\n") {
+		t.Errorf("it says:\n%s", said)
+	}
 	n.dir = filepath.Join(n.dir, "shop")
-	n.in("go", "vet", "./...")
 	n.lint()
 
 	n.tidings("new", "event", "shop", "OrderPlaced", "order_id:string:key", "tenant_id:uuid:key", "amount:int64", "items:[]string", "placed_at:time")

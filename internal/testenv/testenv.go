@@ -43,12 +43,6 @@ func KafkaHome(tb testing.TB) string {
 	return server(tb, "the programs of an Apache Kafka", "TIDINGS_TEST_KAFKA_HOME")
 }
 
-// Python is a Python with the official CloudEvents SDK, from TIDINGS_TEST_PYTHON.
-func Python(tb testing.TB) string {
-	tb.Helper()
-	return server(tb, "a Python with the CloudEvents SDK", "TIDINGS_TEST_PYTHON")
-}
-
 // childVariable tells a process of tests what it is.
 const childVariable = "TIDINGS_TEST_CHILD"
 
