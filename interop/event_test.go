@@ -35,7 +35,7 @@ func samples(prefix string) []event {
 			"subject": "a-1", "partitionkey": "a-1", "time": "2026-03-01T12:00:00Z", "correlationid": "flow-1", "causationid": "cause-1",
 		}),
 		sample("composite", "application/json", `{"n":2}`, map[string]string{
-			"partitionkey": `tenant|or\|der\\1`, "time": "2026-03-01T12:00:00.123456Z", "dataschema": "https://schemas.example.com/order.json",
+			"partitionkey": `tenant|or\|der\\1`, "time": "2026-03-01T14:00:00.123456+02:00", "dataschema": "https://schemas.example.com/order.json",
 			"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=1,b=2",
 		}),
 		sample("precise", "application/json", `{"n":3}`, map[string]string{"time": "2026-12-31T23:59:59.123456789Z"}),
@@ -128,29 +128,63 @@ func field(m *tidings.Message, attribute string) *string {
 	}[attribute]
 }
 
-// compare matches events by id.
 func compare(t *testing.T, got, want []event) {
 	t.Helper()
+	for _, difference := range differences(t, got, want) {
+		t.Error(difference)
+	}
+}
+
+// differences matches events by id, and says where they are not equal.
+func differences(t *testing.T, got, want []event) []string {
+	t.Helper()
+	var found []string
 	byID := map[string]event{}
 	for _, e := range got {
 		byID[e.Attributes["id"]] = e.canonical(t)
 	}
 	if len(byID) != len(want) {
-		t.Errorf("%d events, want %d", len(byID), len(want))
+		found = append(found, fmt.Sprintf("%d events, want %d", len(byID), len(want)))
 	}
 	for _, e := range want {
 		w := e.canonical(t)
 		g, ok := byID[w.Attributes["id"]]
 		if !ok {
-			t.Errorf("%s has not arrived", w.Attributes["id"])
+			found = append(found, w.Attributes["id"]+" has not arrived")
 			continue
 		}
 		if w.Attributes["time"] == anyTime && g.Attributes["time"] != "" {
 			g.Attributes["time"] = anyTime
 		}
 		if !maps.Equal(g.Attributes, w.Attributes) || !bytes.Equal(g.Data, w.Data) {
-			t.Errorf("%s:\n got %s\nwant %s", w.Attributes["id"], g, w)
+			found = append(found, fmt.Sprintf("%s:\n got %s\nwant %s", w.Attributes["id"], g, w))
 		}
+	}
+	return found
+}
+
+// A comparison that finds nothing would prove nothing.
+func TestTheComparisonFindsDifferences(t *testing.T) {
+	t.Parallel()
+	if found := differences(t, samples(""), samples("")); found != nil {
+		t.Errorf("the same: %q", found)
+	}
+	for what, spoil := range map[string]func(e *event){
+		"an attribute": func(e *event) { e.Attributes["subject"] = "other" },
+		"one more":     func(e *event) { e.Attributes["more"] = "" },
+		"one less":     func(e *event) { delete(e.Attributes, "type") },
+		"a nanosecond": func(e *event) { e.Attributes["time"] = "2026-12-31T23:59:59.123456788Z" },
+		"the data":     func(e *event) { e.Data = []byte(`{"n":3.5}`) },
+		"the event":    func(e *event) { e.Attributes["id"] = "other" },
+	} {
+		got := samples("")
+		spoil(&got[3])
+		if found := differences(t, got, samples("")); len(found) != 1 {
+			t.Errorf("%s: %q", what, found)
+		}
+	}
+	if found := differences(t, samples("")[1:], samples("")); len(found) != 2 {
+		t.Errorf("one is missing: %q", found)
 	}
 }
 
