@@ -113,7 +113,7 @@ func newHandler() *cobra.Command {
 		Use:     "handler SUBSCRIPTION EVENT",
 		Short:   "Write a handler of an event, with a test",
 		Long:    "Write a handler of an event of this service, with a test, and add it to a subscription, which is made if it is not there.",
-		Example: "  tidings new handler mailer OrderPlaced",
+		Example: "  tidings new handler mailer OrderPlaced\n  tidings new handler ledger OrderPlaced --tx",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return usageError{errors.New("new handler: want a subscription and an event, such as mailer OrderPlaced")}
@@ -129,6 +129,7 @@ func newHandler() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&dir, "dir", ".", "the service's folder")
 	flags.StringVar(&h.Version, "version", "", "the event's version (default: the newest)")
+	flags.BoolVar(&h.Tx, "tx", false, "handle each message in a transaction, so that its effect happens once")
 	return cmd
 }
 

@@ -11,6 +11,8 @@ type Handler struct {
 	Subscription string
 	// Event is the name of an event of the service, Version the version to handle: the newest if it is empty.
 	Event, Version string
+	// Tx gives the handler a transaction, in which its effect happens once.
+	Tx bool
 }
 
 const handlerRemedy = "it is somebody's work; edit it by hand, or remove it to have it written anew"
@@ -19,6 +21,7 @@ const handlerRemedy = "it is somebody's work; edit it by hand, or remove it to h
 type handlerFile struct {
 	Subscription, Function string
 	Event                  *version
+	Tx                     bool
 	Imports, TestImports   []string
 }
 
@@ -35,10 +38,14 @@ func NewHandler(dir string, h Handler) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := handlerFile{Subscription: h.Subscription, Function: goName(h.Subscription) + event.Payload, Event: event}
+	f := handlerFile{Subscription: h.Subscription, Function: goName(h.Subscription) + event.Payload, Event: event, Tx: h.Tx}
 	f.Imports = []string{"context", "log/slog", tidings, p.module + "/events"}
 	f.TestImports = append(packages(event.Fields), "bytes", "log/slog", "strings", "testing", "testing/synctest",
 		tidings, tidings+"/tidingstest", p.module+"/events", p.module+"/handlers")
+	if h.Tx {
+		f.Imports = append(f.Imports, tidings+"/store")
+		f.TestImports = append(f.TestImports, "path/filepath", tidings+"/store/sqlite")
+	}
 	return p.planHandler(&f)
 }
 

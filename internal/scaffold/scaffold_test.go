@@ -94,7 +94,7 @@ func TestAPlanThatWasWrittenIsEmpty(t *testing.T) {
 			return scaffold.NewEvent(dir, e)
 		},
 		"4 handler": func() (*scaffold.Plan, error) {
-			return scaffold.NewHandler(dir, scaffold.Handler{Subscription: "mailer", Event: "OrderPlaced", Version: "v2"})
+			return scaffold.NewHandler(dir, scaffold.Handler{Subscription: "mailer", Event: "OrderPlaced", Version: "v2", Tx: true})
 		},
 	}
 	names := []string{"service", "1", "2 handler", "3 version", "4 handler"}
