@@ -4,6 +4,7 @@
 //	tidings demo --broker nats://localhost        the same on a broker of yours
 //	tidings demo --bookings 5000 -o json          5,000 bookings as fast as it can, and a summary that was read back
 //	tidings status --data DIR                     what the demo that runs in a folder holds
+//	tidings new service NAME                      code to begin with; also new event, new handler
 //	tidings topics plan --manifest FILE …         what a service's topics lack; see package cli for this and the other tools
 //
 // It exits with 0 when all is well, 1 when something failed or is wrong, 2 when it was called wrongly, and 100 for a plan that is not empty.
@@ -61,14 +62,14 @@ func report(err error) int {
 func root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "tidings",
-		Short:         "Events for Go services: demo and tools",
+		Short:         "Events for Go services: demo, code to begin with, tools",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	cmd.AddCommand(demo(), statusCommand(), outboxCommand(), deadlettersCommand(), migrateCommand(), relayCommand())
+	cmd.AddCommand(demo(), statusCommand(), outboxCommand(), deadlettersCommand(), migrateCommand(), relayCommand(), newCommand())
 	cmd.AddCommand(cli.Tools()...)
 	return cmd
 }

@@ -21,6 +21,9 @@ internal/outbox         <- broker store   tests: store/sqlite
 # What people do with rows.
 internal/admin          <- broker store internal/cloudevents github.com/google/uuid   tests: store/sqlite store/postgres
 
+# The code that "tidings new" writes.
+internal/scaffold       <-
+
 # What a service author touches.
 tidings                 <- broker store internal/cloudevents internal/consume internal/outbox github.com/google/uuid   tests: embedded broker/kafka store/sqlite store/postgres
 
@@ -46,7 +49,7 @@ cli                     <- tidings connect broker store internal/cloudevents git
 tidingstest             <- tidings broker broker/memory store store/memory
 
 # Programs.
-cmd/tidings             <- cli connect internal/admin internal/outbox embedded broker broker/nats store store/sqlite sse examples/tickets github.com/spf13/cobra   tests: github.com/nats-io/nats-server github.com/nats-io/nats.go
+cmd/tidings             <- cli connect internal/admin internal/outbox internal/scaffold embedded broker broker/nats store store/sqlite sse examples/tickets github.com/spf13/cobra   tests: github.com/nats-io/nats-server github.com/nats-io/nats.go
 examples/tickets        <- tidings broker store forward lake sse github.com/google/uuid   tests: store/sqlite store/postgres github.com/chromedp
 examples/delivery <- tidings broker connect httpapi examples/delivery/order examples/delivery/tracking examples/delivery/payment examples/delivery/notification examples/delivery/audit github.com/google/uuid   tests: tidingstest github.com/nats-io/nats.go
 examples/delivery/order <- tidings store   tests: store/sqlite
