@@ -176,7 +176,7 @@ func TestMigrateMakesTables(t *testing.T) {
 	if r := tidings(t, "", "migrate", "print", "--store", url); r.code != 0 || !strings.Contains(r.out, "CREATE TABLE tidings_rows") {
 		t.Errorf("print: %+v", r)
 	}
-	if r := tidings(t, "", "migrate", "up", "--store", url); r.code != 0 || !strings.HasPrefix(r.out, "version 2 of 2") {
+	if r := tidings(t, "", "migrate", "up", "--store", url); r.code != 0 || !strings.HasPrefix(r.out, "version 3 of 3") {
 		t.Errorf("up: %+v", r)
 	}
 	if r := tidings(t, "", "migrate", "status"); r.code != exitUsage || !strings.Contains(r.status, "--store") {

@@ -49,6 +49,9 @@ func listQuery(f store.Filter) (query string, args []any) {
 		arms = append(arms, `(SELECT id, '' AS queue, 0::smallint AS state, NULL::timestamptz AS due, `+rowColumns+
 			` FROM {schema}.outbox WHERE id > $1`+more+limit+`)`)
 	}
+	if f.Key != "" {
+		more += " AND left(key, 200) = left($2, 200) AND key <> ''" // as the index has it
+	}
 	if f.Queues != nil {
 		queues := make([]string, len(f.Queues))
 		for i, q := range f.Queues {

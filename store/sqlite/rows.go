@@ -18,15 +18,23 @@ import (
 
 const columns = "queue, state, due, created, topic, key, dedup, source, message_id, headers, history, value"
 
-// insertRows adds rows in their order. A dead row whose identity its queue has already is dropped.
+// insertRows adds rows in their order. A dead row whose identity its queue has already is dropped, and so is a held one.
 func insertRows(ctx context.Context, tx *sql.Tx, rows []store.Row) error {
 	const insert = `INSERT INTO tidings_rows (` + columns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 		ON CONFLICT (queue, source, message_id) WHERE state = 1 AND message_id <> '' DO NOTHING`
 	now := time.Now()
 	for i := range rows {
 		r := &rows[i]
-		if r.State != store.Ready && r.State != store.Dead {
+		if r.State < store.Ready || r.State > store.Held {
 			return fmt.Errorf("a row can't begin in the state %q", r.State)
+		}
+		if r.State == store.Held {
+			if kept, err := isKept(ctx, tx, r); err != nil || kept {
+				if err != nil {
+					return err
+				}
+				continue
+			}
 		}
 		_, err := tx.ExecContext(ctx, insert, r.Queue, int(r.State), dueNanos(r, now), now.UnixNano(), r.Record.Topic, r.Record.Key, r.Record.ID,
 			r.Source, r.MessageID, sqlrow.EncodeHeaders(r.Record.Headers), notNil(r.History), notNil(r.Record.Value))
@@ -35,6 +43,13 @@ func insertRows(ctx context.Context, tx *sql.Tx, rows []store.Row) error {
 		}
 	}
 	return nil
+}
+
+// isKept reports whether r's queue has a dead or held row with r's identity.
+func isKept(ctx context.Context, tx *sql.Tx, r *store.Row) (kept bool, err error) {
+	const same = `SELECT 1 FROM tidings_rows WHERE queue = $1 AND source = $2 AND message_id = $3 AND message_id <> '' AND state = `
+	err = tx.QueryRowContext(ctx, `SELECT EXISTS (`+same+`1) OR EXISTS (`+same+`2)`, r.Queue, r.Source, r.MessageID).Scan(&kept)
+	return kept, err
 }
 
 // dueNanos is until when r waits, or 0 when it doesn't.
@@ -152,6 +167,9 @@ func listQuery(f store.Filter) (query string, args []any) {
 	terms := []string{"id > ?"}
 	args = []any{f.After}
 	if f.Queues != nil {
+		if f.Key != "" && !slices.Contains(f.Queues, "") {
+			terms = append(terms, "queue <> ''") // as the index of keys has it
+		}
 		terms = append(terms, "queue IN ("+strings.Join(slices.Repeat([]string{"?"}, len(f.Queues)), ", ")+")")
 		for _, q := range f.Queues {
 			args = append(args, q)
