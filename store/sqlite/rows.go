@@ -162,32 +162,55 @@ func (s *Store) listPage(ctx context.Context, f store.Filter) ([]store.Row, erro
 	return page, rows.Err()
 }
 
-// listQuery is the query for f. States are written as numbers, so that SQLite sees which of its partial indexes fits.
+// listQuery is the query for f: an arm for each state, each in the order of an index of its own. With a key it is one, since the index of keys has all states.
 func listQuery(f store.Filter) (query string, args []any) {
-	terms := []string{"id > ?"}
+	terms := []string{"id > $1"}
 	args = []any{f.After}
 	if f.Queues != nil {
 		if f.Key != "" && !slices.Contains(f.Queues, "") {
 			terms = append(terms, "queue <> ''") // as the index of keys has it
 		}
-		terms = append(terms, "queue IN ("+strings.Join(slices.Repeat([]string{"?"}, len(f.Queues)), ", ")+")")
-		for _, q := range f.Queues {
+		places := make([]string, len(f.Queues))
+		for i, q := range f.Queues {
 			args = append(args, q)
+			places[i] = "$" + strconv.Itoa(len(args))
 		}
-	}
-	if f.States != nil {
-		states := make([]string, len(f.States))
-		for i, state := range f.States {
-			states[i] = "state = " + strconv.Itoa(int(state))
-		}
-		terms = append(terms, "("+cmp.Or(strings.Join(states, " OR "), "1 = 0")+")")
+		terms = append(terms, "queue IN ("+strings.Join(places, ", ")+")")
 	}
 	if f.Key != "" {
-		terms = append(terms, "key = ?")
 		args = append(args, f.Key)
+		terms = append(terms, "key = $"+strconv.Itoa(len(args)))
 	}
 	where := strings.Join(terms, " AND ")
-	return `SELECT id, ` + columns + ` FROM tidings_rows WHERE ` + where + ` ORDER BY id LIMIT ` + strconv.Itoa(f.Limit), args
+	arms := statesOf(f)
+	for i, states := range arms {
+		arms[i] = `SELECT id, ` + columns + ` FROM tidings_rows WHERE ` + where + states
+	}
+	return strings.Join(arms, " UNION ALL ") + ` ORDER BY id LIMIT ` + strconv.Itoa(f.Limit), args
+}
+
+// statesOf are the conditions for the states that f wants, written as numbers, so that SQLite sees which of its partial indexes fits.
+func statesOf(f store.Filter) (conditions []string) {
+	states := slices.Compact(slices.Sorted(slices.Values(f.States)))
+	if f.States == nil {
+		if f.Queues == nil || f.Key != "" {
+			return []string{""}
+		}
+		states = []store.State{store.Ready, store.Dead, store.Held}
+	}
+	either := make([]string, len(states))
+	for i, state := range states {
+		either[i] = "state = " + strconv.Itoa(int(state))
+		if state == store.Ready {
+			conditions = append(conditions, " AND state = 0 AND due = 0", " AND state = 0 AND due > 0")
+		} else {
+			conditions = append(conditions, " AND "+either[i])
+		}
+	}
+	if f.Key != "" || len(states) == 0 {
+		return []string{" AND (" + cmp.Or(strings.Join(either, " OR "), "1 = 0") + ")"}
+	}
+	return conditions
 }
 
 // scanRow reads the row that rows stands on.
