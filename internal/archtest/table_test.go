@@ -17,12 +17,13 @@ internal/sqlrow         <- store broker
 # The engines behind the root package.
 internal/consume        <- broker
 internal/outbox         <- broker store   tests: store/sqlite
+internal/hold           <- broker store internal/consume   tests: internal/admin
 
 # What people do with rows.
 internal/admin          <- broker store internal/cloudevents github.com/google/uuid   tests: store/sqlite store/postgres
 
 # What a service author touches.
-tidings                 <- broker store internal/cloudevents internal/consume internal/outbox github.com/google/uuid   tests: embedded broker/kafka store/sqlite store/postgres
+tidings                 <- broker store internal/cloudevents internal/consume internal/hold internal/outbox github.com/google/uuid   tests: embedded broker/kafka store/sqlite store/postgres internal/admin
 
 # What is built on subscriptions.
 httpapi                 <- tidings
@@ -61,7 +62,7 @@ broker/brokertest       <- broker internal/consume internal/testenv go.uber.org/
 store/storetest         <- store broker internal/consume internal/testenv go.uber.org/goleak pgregory.net/rapid
 internal/testenv        <-
 internal/archtest       <-
-internal/chaos          <-   tests: tidings broker broker/nats broker/kafka
+internal/chaos          <-   tests: tidings broker broker/nats broker/kafka store store/sqlite store/postgres internal/admin
 `
 
 // kits are what the test files of every package may import.
