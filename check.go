@@ -188,9 +188,7 @@ func (c *checker) subscriptions() {
 			if s.Concurrency < 0 || s.Timeout < 0 || s.Retry.Attempts < 0 || s.Retry.Min < 0 || s.Retry.Max < 0 || s.MaxMessages < 0 || s.MaxBytes < 0 {
 				c.wrong(s.where, "subscription %q: limits can't be negative", s.Name)
 			}
-			if s.OnFailure != Park && s.OnFailure != Block {
-				c.wrong(s.where, "subscription %q: OnFailure %d is neither Park nor Block", s.Name, s.OnFailure)
-			}
+			c.onFailure(s)
 			c.reactions("subscription "+s.Name, s.reactions)
 			c.reading("subscription "+s.Name, s.reactions, s.Topics)
 			c.order(s)

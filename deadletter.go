@@ -30,32 +30,31 @@ func (s *subscriber) deadLetter(ctx context.Context, dead *consume.Dead) error {
 	if s.module.app.cfg.Store == nil {
 		return s.publishDead(ctx, dead)
 	}
-	row, err := s.deadRow(dead)
-	if err != nil {
-		return err
+	row := s.row(dead.Delivery)
+	row.State = store.Dead
+	var err error
+	if row.History, err = json.Marshal(dead.History); err != nil {
+		return fmt.Errorf("tidings: encode the error history: %w", err)
 	}
 	return s.inTx(ctx, func(ctx context.Context, native store.Native) error {
 		return native.StoreTx().Append(ctx, row)
 	})
 }
 
-func (s *subscriber) deadRow(dead *consume.Dead) (store.Row, error) {
-	history, err := json.Marshal(dead.History)
-	if err != nil {
-		return store.Row{}, fmt.Errorf("tidings: encode the error history: %w", err)
-	}
-	row := store.Row{Record: dead.Delivery.Record, Queue: s.group, State: store.Dead, History: history}
-	_, plain := s.module.app.plainOf(dead.Delivery)
+// row is a delivery as a row of the subscription's queue in the store.
+func (s *subscriber) row(d *broker.Delivery) store.Row {
+	row := store.Row{Record: d.Record, Queue: s.group}
+	_, plain := s.module.app.plainOf(d)
 	if _, known := row.Record.Header(plainIDHeader); plain && !known {
-		row.Record.Headers = append(slices.Clone(row.Record.Headers), broker.Header{Name: plainIDHeader, Value: deadPlace(dead.Delivery)})
+		row.Record.Headers = append(slices.Clone(row.Record.Headers), broker.Header{Name: plainIDHeader, Value: deadPlace(d)})
 	}
-	if m, err := s.module.app.decode(dead.Delivery); err == nil {
+	if m, err := s.module.app.decode(d); err == nil {
 		row.Source, row.MessageID = m.Source, m.ID
-		return row, nil
+		return row
 	}
 	// What can't be decoded is known by its place.
-	row.MessageID = deadPlace(dead.Delivery)
-	return row, nil
+	row.MessageID = deadPlace(d)
+	return row
 }
 
 func (s *subscriber) publishDead(ctx context.Context, dead *consume.Dead) error {

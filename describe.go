@@ -67,7 +67,7 @@ type DescribedSubscription struct {
 	Module    string              `json:"module"`
 	Reactions []DescribedReaction `json:"reactions"`
 	Topics    []string            `json:"topics"`
-	// OnFailure is "park" or "block".
+	// OnFailure is "park", "block" or "hold-key".
 	OnFailure string `json:"on_failure"`
 	Unordered bool   `json:"unordered,omitempty"`
 }

@@ -47,7 +47,8 @@
 //
 // nil is done, any other error is tried again with backoff while later messages of that key wait, and after the last attempt the message
 // goes to the dead letters with its error history. [Discard], [RetryAfter] and [DeadLetter] say otherwise. A message that can't be decoded is
-// a dead letter at once.
+// a dead letter at once. With [HoldKey] what is later of its key waits until a person has resolved it, and a [Breaker] keeps an outage of
+// something that reactions need from filling the dead letters.
 //
 // [OnTx] hands the function a transaction, and makes its effect exactly once: the writes, the events published in it, and the note that
 // the message was handled commit together. [OnBatch] and [OnBatchTx] take many messages at once.

@@ -352,7 +352,7 @@ func TestCheckFindsWhatMakesNoSense(t *testing.T) {
 	}
 	for _, want := range []string{
 		"Stop -1ns", `topic "twice" is there twice`, "Emits was given a nil event", "define the event with tidings_test.order", "there can be no key in it",
-		`remove the tag json:"-"`, "an option is nil", "the codec is nil", `entity ""`, "OnFailure 9", "limits can't be negative", "the event is nil or empty",
+		`remove the tag json:"-"`, "an option is nil", "the codec is nil", `entity ""`, "OnFailure 9 is none of", "limits can't be negative", "the event is nil or empty",
 		"the function is nil", `queue "a b"`, `queue "q" has a listener already`, "OnStart was given a nil function", "OnStop was given a nil function", "Discover was given a nil function",
 	} {
 		if !strings.Contains(err.Error(), want) {

@@ -67,6 +67,9 @@ func (a *App) prepare(ctx context.Context) error {
 		if err := a.cfg.Store.Migrate(ctx); err != nil {
 			return fmt.Errorf("tidings: migrate the store: %w", err)
 		}
+		if err := a.nothingLeft(ctx); err != nil {
+			return err
+		}
 	}
 	if err := a.provision(ctx); err != nil {
 		return err
@@ -155,6 +158,9 @@ func (r *running) start(ctx context.Context) error {
 		r.spawn(&r.intake, func() error { return s.run(intake) })
 		if r.app.cfg.Store != nil {
 			r.spawn(&r.intake, func() error { return s.retry(intake) })
+		}
+		if s.keys != nil {
+			r.spawn(&r.intake, func() error { return s.release(intake) })
 		}
 	}
 	if r.app.cfg.Remote {

@@ -13,6 +13,8 @@ type SubscriptionStats struct {
 	Subscription string
 	// Handled, Discarded and Dead messages are finished: by a reaction, by one that said Discard, or as dead letters.
 	Handled, Discarded, Dead uint64
+	// Held messages were stored behind a dead letter of their key, to be handled later: see HoldKey.
+	Held uint64
 	// Failed counts attempts that failed, whatever became of the message.
 	Failed uint64
 	// Skipped messages were of types that no reaction names.
@@ -20,6 +22,8 @@ type SubscriptionStats struct {
 	// Partitions are held by this replica now. InFlight messages are fetched and not finished; Running of them are in the hands of
 	// reactions, and Retrying wait for their next attempt.
 	Partitions, InFlight, Running, Retrying int
+	// Open says that the subscription's Breaker has stopped all handling, but for a probe now and then.
+	Open bool
 }
 
 // Stats returns the counters of every subscription, sorted by name; nothing before Run.
@@ -39,5 +43,6 @@ func subscriptionStats(name string, s consume.Stats) SubscriptionStats {
 	return SubscriptionStats{
 		Subscription: name, Handled: s.Handled, Discarded: s.Discarded, Dead: s.Dead, Failed: s.Failed, Skipped: s.Skipped,
 		Partitions: s.Partitions, InFlight: s.InFlight, Running: s.Running, Retrying: s.Retrying,
+		Held: s.Held, Open: s.Open,
 	}
 }

@@ -15,34 +15,9 @@ import (
 	"github.com/tidings-go/tidings/broker"
 	"github.com/tidings-go/tidings/internal/cloudevents"
 	"github.com/tidings-go/tidings/internal/consume"
+	"github.com/tidings-go/tidings/internal/hold"
 	"github.com/tidings-go/tidings/store"
 )
-
-// Retry says how often and when a failed message is tried again. The wait doubles from Min up to Max, with jitter.
-type Retry struct {
-	// Attempts is how often a message is tried in total. Default 10.
-	Attempts int
-	// Min and Max bound the wait before the next attempt. Defaults 100 ms and 30 s.
-	Min, Max time.Duration
-}
-
-// FailureMode says what happens to a message after its last attempt.
-type FailureMode int
-
-const (
-	// Park puts the message with its error history into the dead letters and goes on.
-	Park FailureMode = iota
-	// Block keeps trying. Later messages of the key wait; other keys go on.
-	Block
-)
-
-// String is the mode's name, "park" or "block".
-func (f FailureMode) String() string {
-	if f == Block {
-		return "block"
-	}
-	return "park"
-}
 
 // Start is where a new subscription begins to read.
 type Start = broker.Start
@@ -59,6 +34,8 @@ type Subscription struct {
 	Retry   Retry
 	// OnFailure says what happens after the last attempt. Default Park.
 	OnFailure FailureMode
+	// Breaker stops all handling while nothing but failures comes of it. Default never.
+	Breaker Breaker
 	// Unordered gives up order per key: every message is on its own.
 	Unordered bool
 	// Topics are read in place of the topics of the reactions' events. [Any] needs it.
@@ -86,6 +63,7 @@ type subscriber struct {
 	group    string
 	topics   []string
 	consumer *consume.Consumer
+	keys     *hold.Keys // nil: no key is ever held
 	byType   map[string]*consume.Reaction
 	families []string
 	// twins says that a message may have a twin that is to be handled in its place.
@@ -128,19 +106,23 @@ func (s *subscriber) prepare() {
 		MaxMessages: s.MaxMessages,
 		MaxBytes:    s.MaxBytes,
 		Retry:       consume.Retry(s.Retry),
-		OnFailure:   consume.OnFailure(s.OnFailure),
+		OnFailure:   s.afterLast(),
+		Breaker:     consume.Breaker(s.Breaker),
 		Unordered:   s.Unordered,
 		Stop:        a.cfg.Stop,
 		Log:         a.log.With(slog.String("subscription", s.group)),
 		Route:       s.route,
 		DeadLetter:  s.deadLetter,
 	})
+	if s.OnFailure == HoldKey {
+		s.keys = hold.New(hold.Config{Group: s.group, Store: a.cfg.Store, Row: s.row, Log: a.log.With(slog.String("subscription", s.group))})
+	}
 }
 
 // run consumes until ctx ends and everything is drained.
 func (s *subscriber) run(ctx context.Context) error {
 	reader := broker.Reader{Group: s.group, Topics: s.topics, From: s.From}
-	err := s.consumer.Run(ctx, func(ctx context.Context, each func(context.Context, broker.Partition)) error {
+	err := s.consume(ctx, (*hold.Keys).Arriving, func(ctx context.Context, each func(context.Context, broker.Partition)) error {
 		return s.module.app.cfg.Broker.Consume(ctx, reader, each)
 	})
 	if err != nil {
@@ -152,13 +134,29 @@ func (s *subscriber) run(ctx context.Context) error {
 // retry consumes the dead letters that were sent back to this subscription: rows of the store's queue that has its group's name. They come
 // to this subscription alone, and through its inbox.
 func (s *subscriber) retry(ctx context.Context) error {
-	err := s.consumer.Run(ctx, func(ctx context.Context, each func(context.Context, broker.Partition)) error {
+	err := s.consume(ctx, (*hold.Keys).Retried, func(ctx context.Context, each func(context.Context, broker.Partition)) error {
 		return s.module.app.cfg.Store.Lanes(ctx, s.group, each)
 	})
 	if err != nil {
 		return fmt.Errorf("tidings: subscription %s: dead letters to retry: %w", s.group, err)
 	}
 	return nil
+}
+
+// release consumes the messages that were held, in order, where what they waited for is resolved.
+func (s *subscriber) release(ctx context.Context) error {
+	if err := s.consume(ctx, (*hold.Keys).Released, s.keys.Lanes); err != nil {
+		return fmt.Errorf("tidings: subscription %s: held messages: %w", s.group, err)
+	}
+	return nil
+}
+
+// consume runs the engine over one source, with that holder of the subscription's keys if it holds any.
+func (s *subscriber) consume(ctx context.Context, holder func(*hold.Keys) consume.Holder, source consume.Source) error {
+	if s.keys == nil {
+		return s.consumer.Run(ctx, source)
+	}
+	return s.consumer.RunHolding(ctx, holder(s.keys), source)
 }
 
 // route finds the reaction to a delivery: by its type alone, without decoding it. Types that no reaction names are skipped, an unknown

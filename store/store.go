@@ -67,7 +67,8 @@ type Native interface {
 // Tx is tidings' part of a transaction. It is used by one goroutine at a time and fails with [ErrTxDone] after the end.
 type Tx interface {
 	// Append adds rows. They are kept in memory and written in one statement right before the commit, so that ids follow the order in
-	// which transactions that touch the same data commit. A [Dead] row that its queue already has (same Source and MessageID) is dropped.
+	// which transactions that touch the same data commit. A [Dead] row that its queue already has (same Source and MessageID) is dropped, and so is a [Held] row that
+	// its queue already has as a dead or held one.
 	Append(ctx context.Context, rows ...Row) error
 
 	// Move changes the state of rows, or deletes them, and returns how many rows there were. A row that becomes ready gets a new id, and so a
@@ -93,7 +94,8 @@ const (
 	Ready State = iota
 	// Dead rows wait for a person.
 	Dead
-	// Held rows wait behind a dead row of their topic and key, in the order of their ids. Only who owns their lane makes them or takes them.
+	// Held rows wait behind a dead row of their topic and key, in the order of their ids. In the outbox only who owns their lane makes them or
+	// takes them; in a subscription's queue who owns the key's partition appends them, and one replica of all takes them.
 	Held
 	// Gone rows are deleted: a state to move to, never one to find.
 	Gone

@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/tidings-go/tidings/broker"
 	"github.com/tidings-go/tidings/connect"
 	"github.com/tidings-go/tidings/internal/admin"
 	"github.com/tidings-go/tidings/store"
@@ -30,8 +29,15 @@ func deadlettersCommand() *cobra.Command {
 
 // deadLetters are the dead rows of subscriptions that a call means: those of the outbox have commands of their own.
 func deadLetters(ctx context.Context, s store.Store, sel *selection) ([]store.Row, error) {
+	return letters(ctx, s, sel, store.Dead)
+}
+
+// letters are the rows of subscriptions in some states that a call means.
+func letters(ctx context.Context, s store.Store, sel *selection, states ...store.State) ([]store.Row, error) {
 	f := sel.filter
-	f.States = []store.State{store.Dead}
+	if len(f.IDs) == 0 {
+		f.States = states // With ids, those of other states are there too, and not meant.
+	}
 	if sel.queue != "" {
 		f.Queues = []string{sel.queue}
 	}
@@ -42,7 +48,7 @@ func deadLetters(ctx context.Context, s store.Store, sel *selection) ([]store.Ro
 	}
 	var letters []store.Row
 	for _, r := range rows {
-		if r.Queue != "" && (sel.filter.Limit == 0 || len(letters) < sel.filter.Limit) {
+		if r.Queue != "" && slices.Contains(states, r.State) && (sel.filter.Limit == 0 || len(letters) < sel.filter.Limit) {
 			letters = append(letters, r)
 		}
 	}
@@ -52,23 +58,31 @@ func deadLetters(ctx context.Context, s store.Store, sel *selection) ([]store.Ro
 func deadlettersList() *cobra.Command {
 	var flags storeFlags
 	var sel selection
+	var held bool
 	cmd := &cobra.Command{
-		Use:     "list --store URL",
-		Short:   "List dead letters",
-		Example: "  tidings deadletters list --store sqlite:shop.db --subscription shop.mailer --error timeout",
+		Use:   "list --store URL",
+		Short: "List dead letters, and what waits for them",
+		Long: "List dead letters. WAITING says how many later messages of its key wait for a dead letter (\"3 behind\"), where the subscription holds keys: when it is\n" +
+			"retried and handled, or discarded, they follow in order. With --held these messages are listed too, with what they wait for (\"for 4711\").",
+		Example: "  tidings deadletters list --store sqlite:shop.db --subscription shop.mailer --error timeout\n  tidings deadletters list --store sqlite:shop.db --held --key order-42",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return flags.with(cmd.Context(), func(s connect.StoreCloser) error {
-				rows, err := deadLetters(cmd.Context(), s, &sel)
+				states := []store.State{store.Dead}
+				if held {
+					states = append(states, store.Held)
+				}
+				rows, err := letters(cmd.Context(), s, &sel, states...)
 				if err != nil {
 					return err
 				}
-				return printRows(cmd.OutOrStdout(), flags.output, rows)
+				return printRows(cmd.Context(), cmd.OutOrStdout(), s, flags.output, rows)
 			})
 		},
 	}
 	flags.add(cmd)
 	sel.addWithQueue(cmd)
+	cmd.Flags().BoolVar(&held, "held", false, "list what waits behind dead letters too")
 	return cmd
 }
 
@@ -81,7 +95,7 @@ func deadlettersShow() *cobra.Command {
 	var flags storeFlags
 	cmd := &cobra.Command{
 		Use:     "show ID --store URL",
-		Short:   "Show all of a dead letter: attributes, history, payload",
+		Short:   "Show all of a dead letter or a held message: attributes, history, payload, what waits for what",
 		Example: "  tidings deadletters show 4711 --store sqlite:shop.db -o json",
 		Args:    oneID,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -102,7 +116,11 @@ func showRow(cmd *cobra.Command, flags *storeFlags, s store.Store, args []string
 	if err != nil {
 		return err
 	}
-	return printRow(cmd.OutOrStdout(), flags.output, &rows[0])
+	waits, err := admin.Waits(cmd.Context(), s, rows)
+	if err != nil {
+		return err
+	}
+	return printRow(cmd.OutOrStdout(), flags.output, &rows[0], waits[rows[0].ID])
 }
 
 func oneID(cmd *cobra.Command, args []string) error {
@@ -141,7 +159,7 @@ func (b *bulk) run(cmd *cobra.Command, args []string) error {
 		}
 		if b.dryRun {
 			fmt.Fprintf(cmd.ErrOrStderr(), "would %s %d %s\n", b.verb, len(rows), b.noun)
-			return printRows(cmd.OutOrStdout(), b.output, rows)
+			return printRows(cmd.Context(), cmd.OutOrStdout(), s, b.output, rows)
 		}
 		if len(rows) == 0 {
 			fmt.Fprintf(cmd.ErrOrStderr(), "no such %s\n", b.noun)
@@ -208,85 +226,4 @@ func needReason(cmd *cobra.Command, reason *string) {
 		}
 		return run(cmd, args)
 	}
-}
-
-func deadlettersEdit() *cobra.Command {
-	var flags storeFlags
-	var data string
-	var headers []string
-	var dryRun bool
-	cmd := &cobra.Command{
-		Use:   "edit ID --store URL [--data FILE|-] [--header NAME=VALUE]…",
-		Short: "Send a changed message in place of a dead letter",
-		Long: "Send a changed message in place of a dead letter to the subscription that gave up on it. The changed message has a new id, derived from the\n" +
-			"dead letter and the change, so that the same edit is one message however often it is submitted, and names the old one as its cause.",
-		Example: "  tidings deadletters edit 4711 --data fixed.json --store sqlite:shop.db\n  tidings deadletters edit 4711 --header ce-subject=42 --dry-run --store sqlite:shop.db",
-		Args:    oneID,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			change, err := changeOf(cmd.InOrStdin(), data, headers)
-			if err != nil {
-				return err
-			}
-			return flags.with(cmd.Context(), func(s connect.StoreCloser) error { return edit(cmd, &flags, s, args, change, dryRun) })
-		},
-	}
-	flags.add(cmd)
-	cmd.Flags().StringVar(&data, "data", "", "file with the new payload, - for standard input")
-	cmd.Flags().StringArrayVar(&headers, "header", nil, "attribute (ce-subject=42) or header to set; without a value it is taken away")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show the changed message, and send nothing")
-	return cmd
-}
-
-func changeOf(stdin io.Reader, data string, headers []string) (c admin.Change, err error) {
-	switch data {
-	case "":
-	case "-":
-		c.Data, err = io.ReadAll(stdin)
-	default:
-		c.Data, err = os.ReadFile(data) //nolint:gosec // the file that the user named
-	}
-	if err != nil {
-		return c, fmt.Errorf("read the payload: %w", err)
-	}
-	for _, h := range headers {
-		name, value, ok := strings.Cut(h, "=")
-		if !ok || name == "" {
-			return c, usageError{fmt.Errorf("--header %q: want NAME=VALUE", h)}
-		}
-		c.Headers = append(c.Headers, broker.Header{Name: strings.ToLower(name), Value: value})
-	}
-	if c.Data == nil && len(c.Headers) == 0 {
-		return c, usageError{errors.New("nothing is to be changed: say --data or --header")}
-	}
-	return c, nil
-}
-
-func edit(cmd *cobra.Command, flags *storeFlags, s store.Store, args []string, change admin.Change, dryRun bool) error { //nolint:revive // the flag of the command line
-	var sel selection
-	if err := sel.take(args); err != nil {
-		return err
-	}
-	rows, err := deadLetters(cmd.Context(), s, &sel)
-	if err != nil {
-		return err
-	}
-	if len(rows) == 0 {
-		return fmt.Errorf("row %s is no dead letter of a subscription", args[0])
-	}
-	if dryRun {
-		planned, failed := admin.Edited(&rows[0], change)
-		if failed != nil {
-			return failed
-		}
-		return printRow(cmd.OutOrStdout(), flags.output, &planned)
-	}
-	edited, err := admin.Edit(cmd.Context(), s, &rows[0], change)
-	if err != nil {
-		return err
-	}
-	if flags.output == "json" {
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{"action": "edit", "message_id": edited.MessageID})
-	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "edit: sent as message %s\n", edited.MessageID)
-	return err
 }

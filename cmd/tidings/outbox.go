@@ -172,7 +172,7 @@ func outboxList() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return printRows(cmd.OutOrStdout(), flags.output, rows)
+				return printRows(cmd.Context(), cmd.OutOrStdout(), s, flags.output, rows)
 			})
 		},
 	}

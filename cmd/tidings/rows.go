@@ -125,6 +125,8 @@ type rowView struct {
 	MessageID string            `json:"message_id,omitempty"`
 	Created   time.Time         `json:"created"`
 	Due       *time.Time        `json:"due,omitempty"`
+	WaitsFor  []int64           `json:"waits_for,omitempty"`
+	Behind    int               `json:"behind,omitempty"`
 	Error     string            `json:"error,omitempty"`
 	History   []admin.Failure   `json:"history,omitempty"`
 	Headers   map[string]string `json:"headers,omitempty"`
@@ -132,10 +134,10 @@ type rowView struct {
 	Base64    string            `json:"data_base64,omitempty"`
 }
 
-func viewOf(r *store.Row) rowView {
+func viewOf(r *store.Row, w admin.Waiting) rowView {
 	v := rowView{
 		ID: r.ID, Queue: r.Queue, State: r.State.String(), Topic: r.Record.Topic, Key: r.Record.Key, Type: admin.Type(r),
-		Source: r.Source, MessageID: r.MessageID, Created: r.Created.UTC(),
+		Source: r.Source, MessageID: r.MessageID, Created: r.Created.UTC(), WaitsFor: w.For, Behind: w.Behind,
 	}
 	if len(r.History) > 0 {
 		v.Error = admin.LastError(r)
@@ -148,8 +150,8 @@ func viewOf(r *store.Row) rowView {
 }
 
 // wholeView has what list leaves out.
-func wholeView(r *store.Row) rowView {
-	v := viewOf(r)
+func wholeView(r *store.Row, w admin.Waiting) rowView {
+	v := viewOf(r, w)
 	if len(r.History) > 0 {
 		v.History = admin.History(r)
 	}
@@ -165,29 +167,47 @@ func wholeView(r *store.Row) rowView {
 	return v
 }
 
-// printRows prints a table, or one JSON object per line.
-func printRows(out io.Writer, output string, rows []store.Row) error {
+// waiting is how v and others wait for each other, in a few words.
+func (v *rowView) waiting() string {
+	switch {
+	case len(v.WaitsFor) > 0:
+		return "for " + strings.Trim(fmt.Sprint(v.WaitsFor), "[]")
+	case v.State == store.Held.String():
+		return "for its turn"
+	case v.Behind > 0:
+		return fmt.Sprint(v.Behind, " behind")
+	}
+	return "-"
+}
+
+// printRows prints a table, or one JSON object per line, with what the rows wait for.
+func printRows(ctx context.Context, out io.Writer, s store.Store, output string, rows []store.Row) error {
+	waits, err := admin.Waits(ctx, s, rows)
+	if err != nil {
+		return err
+	}
 	if output == "json" {
 		encoder := json.NewEncoder(out)
 		for i := range rows {
-			if err := encoder.Encode(viewOf(&rows[i])); err != nil {
+			if err := encoder.Encode(viewOf(&rows[i], waits[rows[i].ID])); err != nil {
 				return fmt.Errorf("print: %w", err)
 			}
 		}
 		return nil
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tSTATE\tQUEUE\tTYPE\tKEY\tAGE\tERROR")
+	fmt.Fprintln(table, "ID\tSTATE\tQUEUE\tTYPE\tKEY\tAGE\tWAITING\tERROR")
 	for i := range rows {
-		v := viewOf(&rows[i])
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.State, v.Queue, v.Type, oneLine(v.Key, 40), age(v.Created), oneLine(v.Error, 80))
+		v := viewOf(&rows[i], waits[rows[i].ID])
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
+			v.ID, v.State, v.Queue, v.Type, oneLine(v.Key, 40), age(v.Created), v.waiting(), oneLine(v.Error, 80))
 	}
 	return table.Flush()
 }
 
 // printRow prints all of a row.
-func printRow(out io.Writer, output string, r *store.Row) error {
-	v := wholeView(r)
+func printRow(out io.Writer, output string, r *store.Row, w admin.Waiting) error {
+	v := wholeView(r, w)
 	if output == "json" {
 		encoder := json.NewEncoder(out)
 		encoder.SetIndent("", "  ")
@@ -197,6 +217,7 @@ func printRow(out io.Writer, output string, r *store.Row) error {
 	for _, line := range [][2]string{
 		{"id", strconv.FormatInt(v.ID, 10)},
 		{"state", v.State},
+		{"waiting", v.waiting()},
 		{"queue", v.Queue},
 		{"topic", v.Topic},
 		{"key", v.Key},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -75,6 +76,42 @@ func letter(queue, id string, state store.State) store.Row {
 		r.History = []byte(`[{"time":"2026-01-02T03:04:05Z","attempt":3,"error":"mail server is down"}]`)
 	}
 	return r
+}
+
+// Held messages say what they wait for, and dead letters how many wait for them.
+func TestWhatIsHeldIsListedWithWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	other := letter("shop.mailer", "x", store.Held)
+	other.Record.Key = "other"
+	s := newShelf(t, letter("shop.mailer", "a", store.Dead), letter("shop.mailer", "b", store.Held), letter("shop.mailer", "c", store.Held), other, letter("shop.other", "a", store.Dead))
+	list := func(args ...string) string {
+		r := tidings(t, "", append([]string{"deadletters", "list", "--store", s.url}, args...)...)
+		if r.code != 0 {
+			t.Fatalf("list: %+v", r)
+		}
+		return r.out
+	}
+	if out := list(); strings.Count(out, "\n") != 3 || !strings.Contains(out, "2 behind") || strings.Contains(out, "held") {
+		t.Errorf("list: %s", out)
+	}
+	if out := list("--held"); strings.Count(out, "\n") != 6 || strings.Count(out, " for 1 ") != 2 || strings.Count(out, "for its turn") != 1 {
+		t.Errorf("list with what is held: %s", out)
+	}
+	if out := list("--held", "-o", "json"); strings.Count(out, `"waits_for":[1]`) != 2 || strings.Count(out, `"behind":2`) != 1 {
+		t.Errorf("list as JSON: %s", out)
+	}
+	if r := tidings(t, "", "deadletters", "show", "2", "--store", s.url); r.code != 0 || !regexp.MustCompile(`(?m)^waiting +for 1$`).MatchString(r.out) {
+		t.Errorf("show: %+v", r)
+	}
+	if r := tidings(t, "", "deadletters", "retry", "2", "--store", s.url); r.code != exitFailure || !strings.Contains(r.status, "only 0 are dead letters") {
+		t.Errorf("retry of a held message: %+v", r)
+	}
+	if r := tidings(t, "", "deadletters", "retry", "1", "--store", s.url); r.code != 0 {
+		t.Errorf("retry: %+v", r)
+	}
+	if out := list("--held", "--key", "k", "--subscription", "shop.mailer"); strings.Count(out, " for 6 ") != 2 {
+		t.Errorf("list while the first is handled again: %s", out)
+	}
 }
 
 func TestDeadLettersAreListedRetriedEditedAndDiscarded(t *testing.T) {
@@ -176,7 +213,7 @@ func TestMigrateMakesTables(t *testing.T) {
 	if r := tidings(t, "", "migrate", "print", "--store", url); r.code != 0 || !strings.Contains(r.out, "CREATE TABLE tidings_rows") {
 		t.Errorf("print: %+v", r)
 	}
-	if r := tidings(t, "", "migrate", "up", "--store", url); r.code != 0 || !strings.HasPrefix(r.out, "version 2 of 2") {
+	if r := tidings(t, "", "migrate", "up", "--store", url); r.code != 0 || !strings.HasPrefix(r.out, "version 3 of 3") {
 		t.Errorf("up: %+v", r)
 	}
 	if r := tidings(t, "", "migrate", "status"); r.code != exitUsage || !strings.Contains(r.status, "--store") {

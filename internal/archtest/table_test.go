@@ -17,6 +17,7 @@ internal/sqlrow         <- store broker
 # The engines behind the root package.
 internal/consume        <- broker
 internal/outbox         <- broker store   tests: store/sqlite
+internal/hold           <- broker store internal/consume   tests: internal/admin
 
 # What people do with rows.
 internal/admin          <- broker store internal/cloudevents github.com/google/uuid   tests: store/sqlite store/postgres
@@ -25,7 +26,7 @@ internal/admin          <- broker store internal/cloudevents github.com/google/u
 internal/scaffold       <-
 
 # What a service author touches.
-tidings                 <- broker store internal/cloudevents internal/consume internal/outbox github.com/google/uuid   tests: embedded broker/kafka store/sqlite store/postgres
+tidings                 <- broker store internal/cloudevents internal/consume internal/hold internal/outbox github.com/google/uuid   tests: embedded broker/kafka store/sqlite store/postgres internal/admin
 
 # What is built on subscriptions.
 httpapi                 <- tidings
@@ -76,7 +77,7 @@ store/storetest         <- store broker internal/consume internal/testenv go.ube
 internal/testenv        <-
 internal/archtest       <-
 internal/docstest       <-   tests: github.com/jackc/pgx
-internal/chaos          <-   tests: tidings broker broker/nats broker/kafka
+internal/chaos          <-   tests: tidings broker broker/nats broker/kafka store store/sqlite store/postgres internal/admin
 `
 
 // kits are what the test files of every package may import.

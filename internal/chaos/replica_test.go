@@ -30,14 +30,20 @@ type step struct {
 
 // TestMain makes this binary a replica when it is called with that argument.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "replica" {
-		if err := replica(os.Args[2], os.Args[3], os.Args[4], os.Args[5] == "unordered"); err != nil {
-			fmt.Fprintln(os.Stderr, "replica:", err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+	if len(os.Args) < 2 || os.Args[1] != "replica" && os.Args[1] != "holder" {
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
+	var err error
+	if args := os.Args[2:]; os.Args[1] == "holder" {
+		err = holder(args[0], args[1], args[2], args[3], args[4])
+	} else {
+		err = replica(args[0], args[1], args[2], args[3] == "unordered")
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "replica:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
 }
 
 // replica is one process of a service. It tells the referee of each message, and handles it only when the referee has answered, so that the
@@ -116,7 +122,13 @@ func build(b broker.Broker, service string) (*tidings.App, *tidings.Event[step])
 // process starts a replica.
 func process(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], append([]string{"replica"}, args...)...)
+	return command(t, append([]string{"replica"}, args...)...)
+}
+
+// command starts this binary with arguments that TestMain knows.
+func command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -11,7 +11,8 @@ import (
 )
 
 // Batch handles messages together. They gather from all lanes and partitions of the consumer until there are Size of them or
-// Wait has passed since the first. Several messages of one key may be in one batch, in order; their lane waits until all of them are answered.
+// Wait has passed since the first. Several messages of one key may be in one batch, in order, unless keys are held; their lane waits until all of
+// them are answered.
 type Batch struct {
 	// Size is how many messages at most. Default 100.
 	Size int
@@ -106,7 +107,8 @@ type batch struct {
 	closed bool        // the handler has returned
 }
 
-// gather takes m, which is the first of its lane, and those of its lane that may go with it into the reaction's batch.
+// gather takes m, which is the first of its lane, and those of its lane that may go with it into the reaction's batch. Where keys are held it goes
+// alone: if it is given up on, the others are not to be handled.
 func (c *Consumer) gather(m *message) {
 	r := m.reaction
 	b := c.batches[r]
@@ -120,7 +122,7 @@ func (c *Consumer) gather(m *message) {
 		c.batches[r] = b
 	}
 	c.join(b, m)
-	if m.lane == nil {
+	if m.lane == nil || m.part.holder != nil {
 		return
 	}
 	for m = m.next; m != nil && b.open && m.reaction == r && !m.dead() && m.wait() <= 0; m = m.next {
@@ -255,10 +257,12 @@ func (c *Consumer) concludeBatch(b *batch, err error, resolve func(*message, err
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b.closed = true
+	sum := outcome{end: again}
 	for _, i := range b.items {
 		var o outcome
 		switch {
 		case i.answer == acked:
+			sum.end = handled
 			continue
 		case i.answer == unanswered && err == nil:
 			o = outcome{end: handled}
@@ -272,7 +276,12 @@ func (c *Consumer) concludeBatch(b *batch, err error, resolve func(*message, err
 			c.mu.Lock()
 		}
 		c.conclude(i.message, o)
+		sum.down = sum.down || o.down
+		if o.end == handled {
+			sum.end = handled
+		}
 	}
+	c.observe(task{batch: b}, sum)
 }
 
 // interrupted says whether any message's partition was lost or stopped, which cancels the whole batch: its error says nothing then.

@@ -13,7 +13,8 @@
 //	})
 //
 // A handler answers with the error that it returns: nil finishes the message; [Discard], [RetryAfter] and [DeadLetter] say what else to do; any
-// other error, a panic included, is retried as [Config.Retry] says, and after the last attempt [Config.OnFailure] decides.
+// other error, a panic included, is retried as [Config.Retry] says, and after the last attempt [Config.OnFailure] decides. With a [Holder] what
+// comes later of the key is kept until that message is resolved.
 //
 // What is finished is settled with the broker, what is not is delivered again to the partition's next owner. Attempts are counted
 // in memory: a new owner begins with the first.
@@ -23,6 +24,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidings-go/tidings/broker"
@@ -44,6 +46,8 @@ type Config struct {
 	Retry Retry
 	// OnFailure is what happens after the last attempt. Default [Park].
 	OnFailure OnFailure
+	// Breaker stops all handling while nothing but failures comes of it. Default never.
+	Breaker Breaker
 	// Unordered makes every message its own lane, whatever its key.
 	Unordered bool
 	// ToEnd says that the end of a partition is the end of its messages, as for a [broker.Reader] with ToEnd: everything that was
@@ -89,7 +93,11 @@ type Consumer struct {
 	workers    int
 	starting   bool // a worker was started and has not looked for work yet
 	paused     bool
+	circuit    circuit
 	total      Stats // only its counters
+
+	// tripped says that the breaker is open, for who doesn't hold mu.
+	tripped atomic.Bool
 }
 
 // New makes a consumer. It does nothing before Run.
@@ -136,6 +144,9 @@ func (cfg Config) withDefaults() Config {
 	cfg.MaxMessages = max(cfg.MaxMessages, 4*cfg.Concurrency)
 	if cfg.MaxBytes <= 0 {
 		cfg.MaxBytes = 32 << 20
+	}
+	if cfg.Breaker.Wait <= 0 {
+		cfg.Breaker.Wait = 10 * time.Second
 	}
 	if cfg.Stop <= 0 {
 		cfg.Stop = 30 * time.Second

@@ -20,6 +20,7 @@ type message struct {
 	size         int
 	attempt      int32
 	state        state
+	free         bool // the holder has said that its key is not held
 }
 
 // trouble is what a message needs once it has failed.
@@ -28,7 +29,7 @@ type trouble struct {
 	due     time.Time // not before then
 	timer   *time.Timer
 	dead    bool // it was given up on and waits to be stored
-	burials int  // how often storing it has failed
+	burials int  // how often storing it, or holding it, has failed
 	outages int  // how often in a row what it needs was not there
 }
 
@@ -133,7 +134,7 @@ func (c *Consumer) add(m *message) {
 	switch {
 	case before == nil:
 		c.activate(m)
-	case before.state == gathering && l.batch.open && before.reaction == m.reaction:
+	case before.state == gathering && l.batch.open && before.reaction == m.reaction && p.holder == nil:
 		c.join(l.batch, m)
 	}
 }
@@ -145,7 +146,7 @@ func (c *Consumer) activate(m *message) {
 	case wait > 0:
 		m.to(waiting)
 		m.trouble.timer = time.AfterFunc(wait, func() { c.wake(m) })
-	case m.reaction.Batch != nil && !m.dead():
+	case m.reaction.Batch != nil && !m.dead() && !m.mayBeHeld():
 		c.gather(m)
 	default:
 		m.to(ready)

@@ -22,6 +22,7 @@ import (
 type plan struct {
 	Partitions, Concurrency, MaxMessages, BatchSize int
 	Queue, Unordered, Block                         bool
+	Breaker                                         int
 	Messages                                        []planned
 	Events                                          []event
 }
@@ -67,6 +68,12 @@ func drawPlan(t *rapid.T) plan {
 			End:       rapid.SampledFrom([]string{"ok", "ok", "ok", "ok", "discard", "dead", "hopeless"}).Draw(t, "end"),
 		}
 	}), messages, messages).Draw(t, "messages")
+	p.Breaker = rapid.SampledFrom([]int{0, 0, 2}).Draw(t, "breaker")
+	for i := range p.Messages {
+		if m := &p.Messages[i]; p.Breaker > 0 && (m.End == "hopeless" || m.End == "discard" && m.Kind == "batch") {
+			m.End = "ok" // What only fails would be tried for ever once it is alone.
+		}
+	}
 	p.Events = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) event {
 		return event{
 			After:     ms(200).Draw(t, "after"),
@@ -304,8 +311,9 @@ func (m *model) run() []string {
 	batch := &consume.Reaction{Name: "batch", Batch: &consume.Batch{Size: p.BatchSize, Wait: 20 * time.Millisecond, Handle: m.handleBatch}}
 	c := consume.New(consume.Config{
 		Group: "g", Concurrency: p.Concurrency, MaxMessages: p.MaxMessages, Unordered: p.Unordered,
-		Retry: consume.Retry{Attempts: 4, Min: time.Millisecond, Max: 50 * time.Millisecond},
-		Log:   slog.New(slog.DiscardHandler),
+		Retry:   consume.Retry{Attempts: 4, Min: time.Millisecond, Max: 50 * time.Millisecond},
+		Breaker: consume.Breaker{Failures: p.Breaker, Wait: 20 * time.Millisecond},
+		Log:     slog.New(slog.DiscardHandler),
 		Route: func(d *broker.Delivery) *consume.Reaction {
 			return map[string]*consume.Reaction{"single": single, "batch": batch}[string(d.Value)]
 		},

@@ -25,6 +25,7 @@ const (
 // partition is a broker's partition while this consumer owns it. The consumer's mu guards the lower part.
 type partition struct {
 	source broker.Partition
+	holder Holder             // nil: nothing is held
 	owned  context.Context    // the broker's: it ends when ownership is lost
 	ctx    context.Context    // of handlers: it ends then or when they are to be interrupted
 	cancel context.CancelFunc // ends ctx
@@ -46,8 +47,8 @@ type partition struct {
 }
 
 // consume owns a partition until it is to be given back or lost. Run ends when the whole consumer stops.
-func (c *Consumer) consume(run, owned context.Context, source broker.Partition) {
-	p := c.open(owned, source)
+func (c *Consumer) consume(run, owned context.Context, source broker.Partition, holder Holder) {
+	p := c.open(owned, source, holder)
 	p.stop = run.Done()
 	defer c.close(p)
 	fetching, fail := context.WithCancelCause(owned)
@@ -58,7 +59,10 @@ func (c *Consumer) consume(run, owned context.Context, source broker.Partition) 
 	halted := make(chan struct{})
 	settler.Go(func() { fail(c.keepSettled(settling, p, halted)) })
 
-	err := c.fetchAll(fetching, p)
+	err := c.learn(fetching, run, p)
+	if err == nil {
+		err = c.fetchAll(fetching, p)
+	}
 	c.halt(p)
 	lost := !errors.Is(err, io.EOF)
 	if lost {
@@ -90,9 +94,10 @@ func (p *partition) breathe() {
 	}
 }
 
-func (c *Consumer) open(owned context.Context, source broker.Partition) *partition {
+func (c *Consumer) open(owned context.Context, source broker.Partition, holder Holder) *partition {
 	p := &partition{
 		source: source,
+		holder: holder,
 		owned:  owned,
 		wake:   make(chan struct{}, 1),
 		dirty:  make(chan struct{}, 1),
@@ -111,6 +116,7 @@ func (c *Consumer) close(p *partition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.partitions, p)
+	c.forsake(p)
 	c.wakeFetchers() // The others' shares have grown.
 }
 

@@ -23,10 +23,12 @@ var errTest = errors.New("it failed")
 type rig struct {
 	t     *testing.T
 	topic *topic
-	c     *consume.Consumer
-	began time.Time
-	stop  context.CancelFunc
-	done  chan error
+	// holder is the consumer's, if any.
+	holder consume.Holder
+	c      *consume.Consumer
+	began  time.Time
+	stop   context.CancelFunc
+	done   chan error
 
 	mu   sync.Mutex
 	seen []string // "value" of each handling, in order
@@ -66,7 +68,7 @@ func (r *rig) start() {
 
 func (r *rig) startWith(ctx context.Context) {
 	ctx, r.stop = context.WithCancel(ctx)
-	go func() { r.done <- r.c.Run(ctx, r.topic.source) }()
+	go func() { r.done <- r.c.RunHolding(ctx, r.holder, r.topic.source) }()
 	synctest.Wait()
 }
 

@@ -17,19 +17,24 @@ var restart = Retry{Min: 100 * time.Millisecond, Max: 30 * time.Second}
 // startup is how long a source that has offered nothing yet counts as starting.
 const startup = 10 * time.Second
 
-// Run consumes what source offers until source returns nil, which a broker's Consume does when ctx ends. Source calls each once
-// for every partition, concurrently, and returns after all calls have returned.
+// Source calls each once for every partition, concurrently, and returns after all calls have returned.
+type Source func(ctx context.Context, each func(ctx context.Context, p broker.Partition)) error
+
+// Run consumes what source offers until source returns nil, which a broker's Consume does when ctx ends.
 //
 // A source that fails at the start, in its first ten seconds and before it has offered any partition, can't work: Run returns its error. Later
 // failures are logged and the source is tried again, because a subscription must not end silently.
-func (c *Consumer) Run(
-	ctx context.Context,
-	source func(ctx context.Context, each func(ctx context.Context, p broker.Partition)) error,
-) error {
+func (c *Consumer) Run(ctx context.Context, source Source) error {
+	return c.RunHolding(ctx, nil, source)
+}
+
+// RunHolding is Run with a holder: a message that is given up on goes to it, and so does what comes later of that message's key. A batch has
+// at most one message of a key then. A nil holder is none.
+func (c *Consumer) RunHolding(ctx context.Context, holder Holder, source Source) error {
 	var offered atomic.Bool
 	each := func(pctx context.Context, p broker.Partition) {
 		offered.Store(true)
-		c.consume(ctx, pctx, p)
+		c.consume(ctx, pctx, p, holder)
 	}
 	var last string
 	for failures := 1; ; failures++ {

@@ -4,6 +4,8 @@ package consume
 type Stats struct {
 	// Handled, Discarded and Dead messages were finished by a handler, discarded by one, or stored as dead letters.
 	Handled, Discarded, Dead uint64
+	// Held messages were stored behind a dead letter of their key.
+	Held uint64
 	// Failed counts attempts that failed, whatever became of the message.
 	Failed uint64
 	// Skipped deliveries had no reaction.
@@ -17,6 +19,8 @@ type Stats struct {
 	Running int
 	// Retrying of them wait for their next attempt.
 	Retrying int
+	// Open says that the breaker has stopped all handling.
+	Open bool
 }
 
 // Stats returns the counters. They are of one moment.
@@ -24,7 +28,7 @@ func (c *Consumer) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.total
-	s.Partitions = len(c.partitions)
+	s.Partitions, s.Open = len(c.partitions), c.circuit.open
 	for p := range c.partitions {
 		s.InFlight += p.held
 		s.Bytes += p.bytes
@@ -45,6 +49,8 @@ func (s *Stats) count(o outcome) {
 		s.Discarded++
 	case buried:
 		s.Dead++
+	case kept:
+		s.Held++
 	case again:
 	}
 }

@@ -13,6 +13,7 @@ import (
 type outcome struct {
 	end    end
 	failed bool
+	down   bool // it failed as it would if something that every message needs were down
 }
 
 type end uint8
@@ -21,13 +22,14 @@ const (
 	handled end = iota
 	discarded
 	buried // stored as a dead letter
+	kept   // stored behind one
 	again  // not finished
 )
 
 // startWorker starts a worker when there is work and room for one. Each worker starts the next, one at a time: as many run as the work
 // keeps busy, and quick handlers are not spread over goroutines that only wait for each other.
 func (c *Consumer) startWorker() {
-	if c.ready.len == 0 || c.paused || c.starting || c.workers == c.cfg.Concurrency {
+	if c.ready.len == 0 || c.resting() || c.starting || c.workers == c.cfg.Concurrency {
 		return
 	}
 	c.workers++
@@ -62,6 +64,7 @@ func (c *Consumer) work() {
 		o := c.attempt(t.message)
 		c.mu.Lock()
 		c.conclude(t.message, o)
+		c.observe(t, o)
 	}
 }
 
@@ -73,6 +76,7 @@ func (c *Consumer) exited(t task) {
 		o := c.judge(t.message, errExit)
 		c.mu.Lock()
 		c.conclude(t.message, o)
+		c.observe(t, o)
 		c.mu.Unlock()
 	}
 	c.mu.Lock()
@@ -83,10 +87,11 @@ func (c *Consumer) exited(t task) {
 
 // take returns the next task, and none when there is nothing to do.
 func (c *Consumer) take() task {
-	for c.ready.len > 0 && !c.paused {
+	for c.ready.len > 0 && !c.resting() {
 		t := c.ready.pop()
 		if t.batch != nil {
 			if t.batch.start() {
+				c.circuit.taken(t)
 				return t
 			}
 			continue
@@ -94,6 +99,7 @@ func (c *Consumer) take() task {
 		if m := t.message; m.state == ready {
 			m.to(running)
 			m.lane.handOut()
+			c.circuit.taken(t)
 			return t
 		}
 	}
@@ -107,6 +113,11 @@ func (c *Consumer) attempt(m *message) outcome {
 	}
 	if m.dead() {
 		return c.bury(m)
+	}
+	if m.mayBeHeld() {
+		if o, ends := c.hold(m); ends {
+			return o
+		}
 	}
 	m.attempt++
 	return c.resolve(m, c.handle(m))
@@ -174,12 +185,12 @@ func (c *Consumer) judge(m *message, err error) outcome {
 		return outcome{end: again} // Interrupted, which says nothing about the message: it is left to the next owner.
 	}
 	t := m.troubled()
-	if v.kind == unavailable {
+	if v.kind == unavailable || v.kind != deadLetter && c.tripped.Load() {
 		m.attempt--
 		t.outages++
-		t.due = time.Now().Add(c.cfg.Retry.wait(t.outages))
+		t.due = time.Now().Add(max(c.cfg.Retry.wait(t.outages), v.after))
 		c.log.LogAttrs(m.part.ctx, slog.LevelWarn, "a message waits for something that is not available", m.attrs(err)...)
-		return outcome{end: again, failed: true}
+		return outcome{end: again, failed: true, down: true}
 	}
 	t.outages = 0
 	t.history = remember(t.history, newFailure(int(m.attempt), err))
@@ -188,7 +199,7 @@ func (c *Consumer) judge(m *message, err error) outcome {
 	case v.kind == deadLetter || exhausted && c.cfg.OnFailure == Park:
 		t.dead = true
 		t.due = time.Time{}
-		return outcome{end: again, failed: true}
+		return outcome{end: again, failed: true, down: v.kind != deadLetter}
 	case v.kind == retryAfter:
 		t.due = time.Now().Add(v.after)
 	case exhausted:
@@ -201,7 +212,7 @@ func (c *Consumer) judge(m *message, err error) outcome {
 	} else {
 		c.log.LogAttrs(m.part.ctx, slog.LevelWarn, "a message failed and will be tried again", m.attrs(err)...)
 	}
-	return outcome{end: again, failed: true}
+	return outcome{end: again, failed: true, down: true}
 }
 
 // bury stores m as a dead letter.
@@ -222,12 +233,11 @@ func (c *Consumer) bury(m *message) outcome {
 
 func (c *Consumer) callDeadLetter(m *message) (err error) {
 	defer rescue(&err)
-	return c.cfg.DeadLetter(m.part.ctx, &Dead{
-		Group:    c.cfg.Group,
-		Reaction: m.reaction.Name,
-		Delivery: &m.delivery,
-		History:  m.trouble.history,
-	})
+	dead := &Dead{Group: c.cfg.Group, Reaction: m.reaction.Name, Delivery: &m.delivery, History: m.trouble.history}
+	if h := m.part.holder; h != nil {
+		return h.Park(m.part.ctx, dead)
+	}
+	return c.cfg.DeadLetter(m.part.ctx, dead)
 }
 
 // attrs are what the log says of m and its failure. The key is left out, because it may name a person.

@@ -133,7 +133,7 @@ func (s *Store) index(id int64) (int, bool) {
 
 // insert gives a row its id and place. The caller holds the lock.
 func (s *Store) insert(r store.Row) {
-	if r.State == store.Dead && s.hasDead(&r) {
+	if s.isKept(&r) {
 		return
 	}
 	now := time.Now()
@@ -148,13 +148,19 @@ func (s *Store) insert(r store.Row) {
 	s.rows = append(s.rows, r)
 }
 
-// hasDead reports whether r's queue has a dead row with r's identity. The caller holds the lock.
-func (s *Store) hasDead(r *store.Row) bool {
-	return r.MessageID != "" && slices.ContainsFunc(s.rows, func(o store.Row) bool { return sameDead(&o, r) })
+// isKept reports whether r is dead or held and its queue has a dead row with r's identity, or a held one if r is held. The caller holds the lock.
+func (s *Store) isKept(r *store.Row) bool {
+	return r.State != store.Ready && r.MessageID != "" && slices.ContainsFunc(s.rows, func(o store.Row) bool {
+		return sameDead(&o, r) || r.State == store.Held && o.State == store.Held && sameMessage(&o, r)
+	})
 }
 
 func sameDead(dead, r *store.Row) bool {
-	return dead.State == store.Dead && dead.ID != r.ID && dead.Queue == r.Queue && dead.Source == r.Source && dead.MessageID == r.MessageID
+	return dead.State == store.Dead && dead.ID != r.ID && sameMessage(dead, r)
+}
+
+func sameMessage(a, b *store.Row) bool {
+	return a.Queue == b.Queue && a.Source == b.Source && a.MessageID == b.MessageID
 }
 
 // move changes the state of a row, if it is still there. The caller holds the lock.

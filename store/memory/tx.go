@@ -52,7 +52,7 @@ func (p *part) Append(ctx context.Context, rows ...store.Row) error {
 		return fmt.Errorf("memory: append: %w", err)
 	}
 	for i := range rows {
-		if s := rows[i].State; s != store.Ready && s != store.Dead {
+		if s := rows[i].State; s < store.Ready || s > store.Held {
 			return fmt.Errorf("memory: append: a row can't begin in the state %q", s)
 		}
 	}

@@ -35,38 +35,39 @@ func (s *Store) listPage(ctx context.Context, f store.Filter) ([]store.Row, erro
 	return pgx.CollectRows(rows, scanRow)
 }
 
-// listQuery is the query for one page: that of the outbox, that of the letters, or both. It is empty when f wants no rows of any table.
+// listQuery is the query for one page: an arm for the outbox and some for the letters, each in the order of an index. It is empty when f wants
+// no rows of any table.
 func listQuery(f store.Filter) (query string, args []any) {
 	args = []any{f.After}
-	more := ""
+	limit := " ORDER BY id LIMIT " + strconv.Itoa(f.Limit)
+	outbox, letters := "", ""
 	if f.Key != "" {
 		args = append(args, encodeText(f.Key))
-		more = " AND key = $2"
+		outbox = " AND key = $2"
+		letters = outbox + " AND left(key, 200) = left($2, 200) AND key <> ''" // as the index has it
 	}
-	limit := " ORDER BY id LIMIT " + strconv.Itoa(f.Limit)
 	var arms []string
 	if (f.Queues == nil || slices.Contains(f.Queues, "")) && (f.States == nil || slices.Contains(f.States, store.Ready)) {
 		arms = append(arms, `(SELECT id, '' AS queue, 0::smallint AS state, NULL::timestamptz AS due, `+rowColumns+
-			` FROM {schema}.outbox WHERE id > $1`+more+limit+`)`)
+			` FROM {schema}.outbox WHERE id > $1`+outbox+limit+`)`)
 	}
-	if f.Queues != nil {
+	switch len(f.Queues) {
+	case 0:
+	case 1: // In the order of an index only with one queue and one state.
+		args = append(args, encodeText(f.Queues[0]))
+		letters += " AND queue = $" + strconv.Itoa(len(args)) + "::text"
+	default:
 		queues := make([]string, len(f.Queues))
 		for i, q := range f.Queues {
 			queues[i] = encodeText(q)
 		}
 		args = append(args, queues)
-		more += " AND queue = ANY($" + strconv.Itoa(len(args)) + "::text[])"
+		letters += " AND queue = ANY($" + strconv.Itoa(len(args)) + "::text[])"
 	}
-	if f.States != nil {
-		// As numbers, so that PostgreSQL sees which of the partial indexes fits.
-		states := make([]string, len(f.States))
-		for i, state := range f.States {
-			states[i] = strconv.Itoa(int(state))
+	if f.Queues == nil || len(f.Queues) > 0 {
+		for _, states := range statesOf(f) {
+			arms = append(arms, `(SELECT id, queue, state, due, `+rowColumns+` FROM {schema}.letters WHERE id > $1`+letters+states+limit+`)`)
 		}
-		more += " AND state IN (" + strings.Join(states, ", ") + ")"
-	}
-	if (f.Queues == nil || len(f.Queues) > 0) && (f.States == nil || len(f.States) > 0) {
-		arms = append(arms, `(SELECT id, queue, state, due, `+rowColumns+` FROM {schema}.letters WHERE id > $1`+more+limit+`)`)
 	}
 	switch len(arms) {
 	case 0:
@@ -75,6 +76,31 @@ func listQuery(f store.Filter) (query string, args []any) {
 		return arms[0], args
 	}
 	return strings.Join(arms, " UNION ALL ") + limit, args
+}
+
+// statesOf are the conditions for the states that f wants, written as numbers, so that PostgreSQL sees which of the partial indexes fits. With a
+// key it is one condition, since the index of keys has all states.
+func statesOf(f store.Filter) (conditions []string) {
+	states := slices.Compact(slices.Sorted(slices.Values(f.States)))
+	if f.States == nil {
+		if f.Queues == nil || f.Key != "" {
+			return []string{""}
+		}
+		states = []store.State{store.Ready, store.Dead, store.Held}
+	}
+	numbers := make([]string, len(states))
+	for i, state := range states {
+		numbers[i] = strconv.Itoa(int(state))
+		if state == store.Ready {
+			conditions = append(conditions, " AND state = 0 AND due IS NULL AND id > 0", " AND state = 0 AND due IS NOT NULL")
+		} else {
+			conditions = append(conditions, " AND state = "+numbers[i])
+		}
+	}
+	if f.Key != "" && len(states) > 0 {
+		return []string{" AND state + 0 IN (" + strings.Join(numbers, ", ") + ")"} // "+ 0" keeps the other indexes away
+	}
+	return conditions
 }
 
 // scanRow reads a row of List.

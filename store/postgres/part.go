@@ -51,7 +51,7 @@ func (p *txPart) Append(ctx context.Context, rows ...store.Row) error {
 
 // check refuses what could never be written.
 func (s *Store) check(r *store.Row) error {
-	if r.State != store.Ready && r.State != store.Dead {
+	if r.State < store.Ready || r.State > store.Held {
 		return fmt.Errorf("a row can't begin in the state %q", r.State)
 	}
 	if size := r.Record.Size() + len(r.History); size > s.cfg.MaxBytes && r.State == store.Ready {

@@ -75,10 +75,13 @@ func (s *Store) insertOutbox(rows []store.Row) statement {
 
 func (s *Store) insertLetters(rows []store.Row, now time.Time) statement {
 	const insert = `INSERT INTO {schema}.letters (queue, state, due, lane, topic, key, dedup, source, message_id, headers, history, value, identity)
-		SELECT queue, state, due, lane, topic, key, dedup, source, message_id, headers, history, value, ` + identity + `
-		FROM unnest($1::text[], $2::smallint[], $3::timestamptz[],
+		SELECT queue, state, due, lane, topic, key, dedup, source, message_id, headers, history, value, identity
+		FROM (SELECT *, ` + identity + ` AS identity FROM unnest($1::text[], $2::smallint[], $3::timestamptz[],
 			$4::smallint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bytea[], $11::bytea[], $12::bytea[])
-		WITH ORDINALITY AS u (queue, state, due, lane, topic, key, dedup, source, message_id, headers, history, value, n) ORDER BY n
+			WITH ORDINALITY AS u (queue, state, due, lane, topic, key, dedup, source, message_id, headers, history, value, n)) r
+		WHERE state <> 2 OR NOT EXISTS (SELECT FROM {schema}.letters l WHERE l.identity = r.identity AND l.state = 1)
+			AND NOT EXISTS (SELECT FROM {schema}.letters l WHERE l.identity = r.identity AND l.state = 2)
+		ORDER BY n
 		ON CONFLICT (identity) WHERE state = 1 DO NOTHING`
 	queues, states, dues := make([]string, len(rows)), make([]int16, len(rows)), make([]*time.Time, len(rows))
 	for i := range rows {

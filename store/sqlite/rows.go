@@ -18,15 +18,23 @@ import (
 
 const columns = "queue, state, due, created, topic, key, dedup, source, message_id, headers, history, value"
 
-// insertRows adds rows in their order. A dead row whose identity its queue has already is dropped.
+// insertRows adds rows in their order. A dead row whose identity its queue has already is dropped, and so is a held one.
 func insertRows(ctx context.Context, tx *sql.Tx, rows []store.Row) error {
 	const insert = `INSERT INTO tidings_rows (` + columns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 		ON CONFLICT (queue, source, message_id) WHERE state = 1 AND message_id <> '' DO NOTHING`
 	now := time.Now()
 	for i := range rows {
 		r := &rows[i]
-		if r.State != store.Ready && r.State != store.Dead {
+		if r.State < store.Ready || r.State > store.Held {
 			return fmt.Errorf("a row can't begin in the state %q", r.State)
+		}
+		if r.State == store.Held {
+			if kept, err := isKept(ctx, tx, r); err != nil || kept {
+				if err != nil {
+					return err
+				}
+				continue
+			}
 		}
 		_, err := tx.ExecContext(ctx, insert, r.Queue, int(r.State), dueNanos(r, now), now.UnixNano(), r.Record.Topic, r.Record.Key, r.Record.ID,
 			r.Source, r.MessageID, sqlrow.EncodeHeaders(r.Record.Headers), notNil(r.History), notNil(r.Record.Value))
@@ -35,6 +43,13 @@ func insertRows(ctx context.Context, tx *sql.Tx, rows []store.Row) error {
 		}
 	}
 	return nil
+}
+
+// isKept reports whether r's queue has a dead or held row with r's identity.
+func isKept(ctx context.Context, tx *sql.Tx, r *store.Row) (kept bool, err error) {
+	const same = `SELECT 1 FROM tidings_rows WHERE queue = $1 AND source = $2 AND message_id = $3 AND message_id <> '' AND state = `
+	err = tx.QueryRowContext(ctx, `SELECT EXISTS (`+same+`1) OR EXISTS (`+same+`2)`, r.Queue, r.Source, r.MessageID).Scan(&kept)
+	return kept, err
 }
 
 // dueNanos is until when r waits, or 0 when it doesn't.
@@ -147,29 +162,55 @@ func (s *Store) listPage(ctx context.Context, f store.Filter) ([]store.Row, erro
 	return page, rows.Err()
 }
 
-// listQuery is the query for f. States are written as numbers, so that SQLite sees which of its partial indexes fits.
+// listQuery is the query for f: an arm for each state, each in the order of an index of its own. With a key it is one, since the index of keys has all states.
 func listQuery(f store.Filter) (query string, args []any) {
-	terms := []string{"id > ?"}
+	terms := []string{"id > $1"}
 	args = []any{f.After}
 	if f.Queues != nil {
-		terms = append(terms, "queue IN ("+strings.Join(slices.Repeat([]string{"?"}, len(f.Queues)), ", ")+")")
-		for _, q := range f.Queues {
+		if f.Key != "" && !slices.Contains(f.Queues, "") {
+			terms = append(terms, "queue <> ''") // as the index of keys has it
+		}
+		places := make([]string, len(f.Queues))
+		for i, q := range f.Queues {
 			args = append(args, q)
+			places[i] = "$" + strconv.Itoa(len(args))
 		}
-	}
-	if f.States != nil {
-		states := make([]string, len(f.States))
-		for i, state := range f.States {
-			states[i] = "state = " + strconv.Itoa(int(state))
-		}
-		terms = append(terms, "("+cmp.Or(strings.Join(states, " OR "), "1 = 0")+")")
+		terms = append(terms, "queue IN ("+strings.Join(places, ", ")+")")
 	}
 	if f.Key != "" {
-		terms = append(terms, "key = ?")
 		args = append(args, f.Key)
+		terms = append(terms, "key = $"+strconv.Itoa(len(args)))
 	}
 	where := strings.Join(terms, " AND ")
-	return `SELECT id, ` + columns + ` FROM tidings_rows WHERE ` + where + ` ORDER BY id LIMIT ` + strconv.Itoa(f.Limit), args
+	arms := statesOf(f)
+	for i, states := range arms {
+		arms[i] = `SELECT id, ` + columns + ` FROM tidings_rows WHERE ` + where + states
+	}
+	return strings.Join(arms, " UNION ALL ") + ` ORDER BY id LIMIT ` + strconv.Itoa(f.Limit), args
+}
+
+// statesOf are the conditions for the states that f wants, written as numbers, so that SQLite sees which of its partial indexes fits.
+func statesOf(f store.Filter) (conditions []string) {
+	states := slices.Compact(slices.Sorted(slices.Values(f.States)))
+	if f.States == nil {
+		if f.Queues == nil || f.Key != "" {
+			return []string{""}
+		}
+		states = []store.State{store.Ready, store.Dead, store.Held}
+	}
+	either := make([]string, len(states))
+	for i, state := range states {
+		either[i] = "state = " + strconv.Itoa(int(state))
+		if state == store.Ready {
+			conditions = append(conditions, " AND state = 0 AND due = 0", " AND state = 0 AND due > 0")
+		} else {
+			conditions = append(conditions, " AND "+either[i])
+		}
+	}
+	if f.Key != "" || len(states) == 0 {
+		return []string{" AND (" + cmp.Or(strings.Join(either, " OR "), "1 = 0") + ")"}
+	}
+	return conditions
 }
 
 // scanRow reads the row that rows stands on.

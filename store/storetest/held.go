@@ -3,6 +3,8 @@ package storetest
 import (
 	"bytes"
 	"context"
+	"strconv"
+	"strings"
 
 	"github.com/tidings-go/tidings/store"
 )
@@ -12,6 +14,8 @@ func heldScenarios() []scenario {
 		on("held/held rows keep their ids and are not offered", heldKeepPlace),
 		on("held/a held row that becomes ready has a place behind all", heldToReady),
 		on("held/a dead row can be held, and the other way round", deadToHeld),
+		on("held/a row can begin as held, once", heldOnce),
+		on("held/what has a key is found among many others", heldByKey),
 		on("held/notes replace the history with the transaction", notes),
 	}
 }
@@ -60,6 +64,41 @@ func deadToHeld(b *bench) {
 	b.move(store.Dead, id)
 	if again := b.ids(store.Dead); len(again) != 1 || again[0] != id {
 		b.Fatalf("rows %v are dead, want %d", again, id)
+	}
+}
+
+func held(queue, key, id, value string) store.Row {
+	r := dead(queue, "/s", id, value)
+	r.State, r.Record.Key = store.Held, key
+	return r
+}
+
+func heldOnce(b *bench) {
+	b.append(dead("q", "/s", "1", "dead"), held("q", "k", "2", "held"), held("q", "k", "3", "held too"))
+	b.append(held("q", "k", "1", "is dead"), held("q", "k", "2", "is held"), held("q", "k", "4", "new"), held("p", "k", "2", "other queue"))
+	b.wantValues("dead", "held", "held too", "new", "other queue")
+	b.append(dead("q", "/s", "2", "held and dead"), held("q", "k", "", "nobody"), held("q", "k", "", "nobody"))
+	b.wantValues("dead", "held", "held too", "new", "other queue", "held and dead", "nobody", "nobody")
+	rows := b.list(store.Filter{Queues: []string{"q"}, States: []store.State{store.Held}})
+	b.move(store.Gone, rows[0].ID)
+	b.move(store.Dead, rows[1].ID)
+	if again := b.list(store.Filter{States: []store.State{store.Dead}}); len(again) != 3 || again[1].ID != rows[1].ID {
+		b.Fatalf("the dead rows are %q, want the held one in its place", valuesOf(again))
+	}
+}
+
+func heldByKey(b *bench) {
+	long := strings.Repeat("long", 2000)
+	var rows []store.Row
+	for i := range 300 {
+		id := strconv.Itoa(i)
+		rows = append(rows, held("q", "k"+id, id, "v"+id), held("q", long+id, "l"+id, "v"+id), held("p", "k"+id, id, "other queue"))
+	}
+	b.append(rows...)
+	for _, key := range []string{"k7", long + "7"} {
+		if found := b.list(store.Filter{Queues: []string{"q"}, Key: key}); len(found) != 1 || string(found[0].Record.Value) != "v7" {
+			b.Fatalf("%d rows have the key, the first of %q, want v7", len(found), valuesOf(found))
+		}
 	}
 }
 

@@ -32,6 +32,7 @@ func TestTheSuiteBites(t *testing.T) {
 		{"nothing is deleted", func(s *spoilt) { s.settlesNothing = true }, "lanes/only what was settled is deleted"},
 		{"every claim is the first", func(s *spoilt) { s.claimsAgain = true }, "claim/first, then again"},
 		{"every claim is the first", func(s *spoilt) { s.claimsAgain = true }, "claim/at the same time"},
+		{"what is held may be there twice", func(s *spoilt) { s.holdsAgain = true }, "held/a row can begin as held, once"},
 		{"a finished transaction says nothing", func(s *spoilt) { s.silent = true }, "tx/a finished transaction refuses everything"},
 	} {
 		t.Run(c.name+"/"+c.scenario, func(t *testing.T) {
@@ -99,7 +100,7 @@ func (r *recorder) Fatalf(format string, args ...any) {
 // spoilt is a store that breaks its promises.
 type spoilt struct {
 	*memory.Store
-	appendsApart, reverses, settlesAll, settlesNothing, claimsAgain, silent bool
+	appendsApart, reverses, settlesAll, settlesNothing, claimsAgain, holdsAgain, silent bool
 }
 
 type spoiltTx struct{ part *spoiltPart }
@@ -136,6 +137,11 @@ func (p *spoiltPart) Append(ctx context.Context, rows ...store.Row) error {
 	if p.s.appendsApart {
 		p.apart = append(p.apart, rows...)
 		return nil
+	}
+	for i := range rows {
+		if p.s.holdsAgain && rows[i].State == store.Held {
+			rows[i].MessageID += " " + string(rows[i].Record.Value)
+		}
 	}
 	if err := p.Tx.Append(ctx, rows...); !p.s.silent {
 		return err
