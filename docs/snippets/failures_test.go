@@ -40,7 +40,8 @@ var careful = tidings.Subscription{
 	Concurrency: 16,               // keys at once in this process
 	Timeout:     30 * time.Second, // of the context of one call
 	Retry:       tidings.Retry{Attempts: 10, Min: 100 * time.Millisecond, Max: 30 * time.Second},
-	OnFailure:   tidings.Park, // or Block
+	OnFailure:   tidings.Park, // or HoldKey, or Block
+	Breaker:     tidings.Breaker{Failures: 5, Wait: 10 * time.Second},
 }
 
 func TestWhatAReactionMaySay(t *testing.T) {
@@ -50,6 +51,7 @@ func TestWhatAReactionMaySay(t *testing.T) {
 		k := tidingstest.New(t, tidings.Config{Service: "shop"}, func(app *tidings.App) {
 			s := careful
 			s.Retry.Attempts, s.Concurrency = 3, 1
+			s.Breaker = tidings.Breaker{} // these failures are no outage
 			app.Subscribe(s, tidings.On(placed, func(_ context.Context, e OrderPlaced) error {
 				if calls[e.OrderID]++; e.OrderID == "down" && calls[e.OrderID] == 10 {
 					return nil // it is back
