@@ -1,6 +1,8 @@
 package hold_test
 
 import (
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -142,6 +144,32 @@ func TestWhatIsDeliveredAgainIsKeptOnce(t *testing.T) {
 		w.discard(w.rows(store.Dead)...)
 		pass(3 * time.Second)
 		w.want(t, "a/2", "", "")
+	})
+}
+
+// While one replica looks for what may be released, another parks a message and holds the next of its key: that one is not to be released.
+func TestWhatFailsWhileOthersLook(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T, w *world, f *failing) {
+		t.Helper()
+		f.set("a/1", errNo)
+		f.set("a/2", errNo)
+		w.start()
+		w.publish("a")
+		pass(time.Minute)
+		var once sync.Once
+		w.hook = func(filter store.Filter) {
+			if filter.Key == "a" && slices.Equal(filter.States, []store.State{store.Held}) {
+				once.Do(func() {
+					w.publish("a", "a")
+					elapse(time.Second)
+				})
+			}
+		}
+		f.set("a/1", nil)
+		w.retry(w.rows(store.Dead)...)
+		pass(time.Minute)
+		w.want(t, "a/1", "a/2", "a/3")
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -119,24 +120,25 @@ func (l *lane) wait(ctx context.Context, pause time.Duration) error {
 	return nil
 }
 
-// look hands out the oldest held rows of places that are free.
+// look hands out the oldest held rows of places that are free. The order of its steps matters. What was read as held came after what it waits
+// for, so if nothing is dead or ready afterwards, that is resolved. And of a place that had nothing out before, nothing can have failed meanwhile.
 func (l *lane) look(ctx context.Context, limit, maxBytes int) ([]broker.Delivery, error) {
 	if err := l.scan(ctx); err != nil {
 		return nil, err
 	}
-	busy := l.busyPlaces() // Before the next line: what is not busy can't become dead after it was looked at.
+	busy := l.busyPlaces()
 	blocked, err := l.blocked(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var deliveries []broker.Delivery
+	var oldest []broker.Delivery
 	for p := range l.known {
 		if blocked[p] || busy[p] > 0 {
 			continue
 		}
-		found, err := l.heldOf(ctx, p, limit-len(deliveries), maxBytes)
-		if err != nil {
-			return deliveries, err
+		found, failed := l.heldOf(ctx, p, limit-len(oldest), maxBytes)
+		if failed != nil {
+			return nil, failed
 		}
 		if len(found) == 0 {
 			delete(l.known, p)
@@ -144,12 +146,30 @@ func (l *lane) look(ctx context.Context, limit, maxBytes int) ([]broker.Delivery
 		for i := range found {
 			maxBytes -= found[i].Size()
 		}
-		deliveries = append(deliveries, found...)
-		if len(deliveries) >= limit || maxBytes <= 0 {
+		oldest = append(oldest, found...)
+		if len(oldest) >= limit || maxBytes <= 0 {
 			break
 		}
 	}
-	return deliveries, nil
+	if len(oldest) == 0 {
+		return nil, nil
+	}
+	if blocked, err = l.blocked(ctx); err != nil {
+		return nil, err
+	}
+	return l.handOut(slices.DeleteFunc(oldest, func(d broker.Delivery) bool { return blocked[placeOf(&d.Record)] })), nil
+}
+
+// handOut notes that rows are out.
+func (l *lane) handOut(deliveries []broker.Delivery) []broker.Delivery {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range deliveries {
+		p := placeOf(&deliveries[i].Record)
+		l.out[deliveries[i].Sequence] = p
+		l.busy[p]++
+	}
+	return deliveries
 }
 
 // scan learns the places of held rows that are new. Ids may become visible out of order, so all are read again now and then.
@@ -188,10 +208,9 @@ func (l *lane) blocked(ctx context.Context) (map[place]bool, error) {
 	return blocked, nil
 }
 
-// heldOf hands out the oldest held rows of a place of which nothing is out.
+// heldOf reads the oldest held rows of a place.
 func (l *lane) heldOf(ctx context.Context, p place, limit, maxBytes int) ([]broker.Delivery, error) {
 	var found []broker.Delivery
-	size := 0
 	f := store.Filter{Queues: []string{l.cfg.Group}, States: []store.State{store.Held}, Key: p.key}
 	for row, err := range l.cfg.Store.List(ctx, f) {
 		if err != nil {
@@ -201,17 +220,9 @@ func (l *lane) heldOf(ctx context.Context, p place, limit, maxBytes int) ([]brok
 			continue
 		}
 		found = append(found, broker.Delivery{Record: row.Record, Sequence: uint64(row.ID), Time: row.Created})
-		if size += row.Record.Size(); len(found) == limit || size >= maxBytes {
+		if maxBytes -= row.Record.Size(); len(found) == limit || maxBytes <= 0 {
 			break
 		}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, d := range found {
-		l.out[d.Sequence] = p
-	}
-	if len(found) > 0 {
-		l.busy[p] = len(found)
 	}
 	return found, nil
 }

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tidings-go/tidings/internal/admin"
+	"github.com/tidings-go/tidings/internal/testenv"
 	"github.com/tidings-go/tidings/store"
 )
 
@@ -169,14 +170,20 @@ func (w *world) verdict(p plan) []string {
 
 // In any world whatever is later in its key is handled only after everything before it was handled or discarded.
 func TestProperty(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		p := drawPlan(rt)
-		var broken []string
-		synctest.Test(t, func(t *testing.T) { broken = play(t, p) })
-		if len(broken) > 0 {
-			rt.Fatalf("%d violations, the first: %s", len(broken), broken[0])
-		}
-	})
+	rounds := 5 // of a hundred worlds: what goes wrong in one of thousands is found by and by, or in a soak test
+	if testenv.Soak() {
+		rounds = 200
+	}
+	for range rounds {
+		rapid.Check(t, func(rt *rapid.T) {
+			p := drawPlan(rt)
+			var broken []string
+			synctest.Test(t, func(t *testing.T) { broken = play(t, p) })
+			if len(broken) > 0 {
+				rt.Fatalf("%d violations, the first: %s", len(broken), broken[0])
+			}
+		})
+	}
 }
 
 // The controls: worlds whose replicas hold nothing, or don't learn what is held, must be found out.

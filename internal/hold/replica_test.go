@@ -29,6 +29,7 @@ type mortal struct {
 	dead  atomic.Bool
 	fault func() error
 	slow  func() time.Duration
+	hook  func(f store.Filter) // called before rows are listed
 }
 
 // List takes its time, so that others do something in between.
@@ -40,6 +41,7 @@ func (m *mortal) List(ctx context.Context, f store.Filter) iter.Seq2[store.Row, 
 			}
 		}
 		linger()
+		m.hook(f)
 		for row, err := range m.Store.List(ctx, f) {
 			if !yield(row, err) {
 				break
@@ -86,7 +88,7 @@ type forgetful struct{ consume.Holder }
 func (forgetful) Learn(context.Context) error { return nil }
 
 func (w *world) start() *replica {
-	r := &replica{mortal: &mortal{Store: w.store, fault: w.fault, slow: w.work}, client: w.broker.Connect()}
+	r := &replica{mortal: &mortal{Store: w.store, fault: w.fault, slow: w.work, hook: func(f store.Filter) { w.hook(f) }}, client: w.broker.Connect()}
 	reaction := &consume.Reaction{Name: "mail", Handle: w.handle}
 	if w.batch {
 		reaction = &consume.Reaction{Name: "mail", Batch: &consume.Batch{Size: 5, Wait: 5 * time.Millisecond, Handle: w.handleBatch}}

@@ -40,6 +40,8 @@ type world struct {
 	work func() time.Duration
 	// fault says whether a transaction fails, or a settlement.
 	fault func() error
+	// hook is called before a replica lists rows.
+	hook func(f store.Filter)
 
 	mu       sync.Mutex
 	issued   map[string]int
@@ -53,6 +55,7 @@ func newWorld(tb testing.TB) *world {
 	tb.Helper()
 	w := &world{
 		t: tb, store: memory.New(), work: func() time.Duration { return 0 }, fault: func() error { return nil },
+		hook:   func(store.Filter) {},
 		issued: map[string]int{}, done: map[string]bool{},
 	}
 	w.broker = memorybroker.New(memorybroker.Config{Fault: func(op, _ string) error {
