@@ -120,6 +120,7 @@ func WithCodec(codec Codec) Option {
 // core is what an event definition is without its payload's type.
 type core struct {
 	def   Definition
+	typ   string // def.Type(), which every message asks for
 	codec Codec
 	key   *keyPlan
 	// older is the version that this one evolves from; nil for the first.

@@ -60,6 +60,7 @@ func define[T any](c core, options []Option) *Event[T] {
 		o.apply(&e.c)
 	}
 	e.c.checkNames()
+	e.c.typ = e.c.def.Type()
 	t := reflect.TypeFor[T]()
 	if t == reflect.TypeFor[Raw]() {
 		e.c.raw = true
@@ -87,6 +88,7 @@ func Named(domain, name, version string) *Event[Raw] {
 		raw:   true,
 	}}
 	e.c.checkNames()
+	e.c.typ = e.c.def.Type()
 	return e
 }
 
@@ -109,7 +111,7 @@ func (e *Event[T]) New(payload T) Message {
 	if e == nil || e.c.codec == nil {
 		return Message{err: errUndefined}
 	}
-	m := Message{Type: e.c.def.Type(), Time: time.Now(), ContentType: e.c.codec.ContentType(), event: &e.c}
+	m := Message{Type: e.c.typ, Time: time.Now(), ContentType: e.c.codec.ContentType(), event: &e.c}
 	if err := e.c.err(); err != nil {
 		m.err = err
 		return m
