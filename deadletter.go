@@ -50,7 +50,7 @@ func (s *subscriber) deadRow(dead *consume.Dead) (store.Row, error) {
 		row.Record.Headers = append(slices.Clone(row.Record.Headers), broker.Header{Name: plainIDHeader, Value: deadPlace(dead.Delivery)})
 	}
 	if m, err := s.module.app.decode(dead.Delivery); err == nil {
-		row.Source, row.MessageID = m.Source, m.ID
+		row.Source, row.MessageID = m.Source, m.rowID()
 		return row, nil
 	}
 	// What can't be decoded is known by its place.

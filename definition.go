@@ -127,8 +127,8 @@ type core struct {
 	older *core
 	// named definitions know an event by name only; the app fills in the rest from a full definition that it has.
 	named bool
-	// any matches every event.
-	any bool
+	// any matches every event; with every, also the older twins of what it has.
+	any, every bool
 	// raw payloads are not decoded.
 	raw bool
 	// errs are the mistakes in the definition. They are reported by app.Check and by Publish.

@@ -22,12 +22,12 @@ internal/outbox         <- broker store   tests: store/sqlite
 internal/admin          <- broker store internal/cloudevents github.com/google/uuid   tests: store/sqlite store/postgres
 
 # What a service author touches.
-tidings                 <- broker store internal/cloudevents internal/consume internal/outbox github.com/google/uuid   tests: embedded broker/kafka store/sqlite store/postgres
+tidings                 <- broker store internal/cloudevents internal/consume internal/outbox github.com/google/uuid   tests: embedded broker/nats broker/kafka store/sqlite store/postgres
 
 # What is built on subscriptions.
 httpapi                 <- tidings
 forward                 <- tidings broker   tests: store store/sqlite
-lake                    <- tidings broker store   tests: store/sqlite
+lake                    <- tidings broker store   tests: forward store/sqlite
 sse                     <-
 
 # Adapters: a port and one library each.
