@@ -93,7 +93,7 @@ func (m *market) app(b broker.Broker, s store.Store, service string) *tidings.Ap
 // sell is the process that is killed: it answers commands, relays their events, and notes the effect of each event in its database.
 func sell(ctx context.Context, said string) (err error) {
 	var m market
-	if err := json.Unmarshal([]byte(said), &m); err != nil {
+	if err = json.Unmarshal([]byte(said), &m); err != nil {
 		return err
 	}
 	s, err := m.open(ctx)

@@ -27,7 +27,7 @@ func heardBy(t *testing.T, messages, perMillisecond, size int, each time.Duratio
 			if heard = append(heard, n); n == 10_000_000 {
 				<-release
 			}
-			time.Sleep(each)
+			<-time.After(each)
 		})
 		e.topics["s"] = "orders"
 		ctx, cancel := context.WithCancel(t.Context())
@@ -39,7 +39,7 @@ func heardBy(t *testing.T, messages, perMillisecond, size int, each time.Duratio
 		padding := make([]byte, size)
 		for n := range messages {
 			if n%perMillisecond == 1 {
-				time.Sleep(time.Millisecond)
+				<-time.After(time.Millisecond)
 			}
 			copy(padding, strconv.Itoa(10_000_000+n))
 			select {
@@ -49,7 +49,7 @@ func heardBy(t *testing.T, messages, perMillisecond, size int, each time.Duratio
 			}
 		}
 		close(release)
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		cancel()
 		<-ended
 	})
