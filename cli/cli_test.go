@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -26,8 +25,6 @@ import (
 	"github.com/tidings-go/tidings/store"
 	storememory "github.com/tidings-go/tidings/store/memory"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -119,7 +116,7 @@ func (r result) golden(t *testing.T, file string, code int) {
 		t.Errorf("%s: exit %d, want %d\n%s%s", file, r.code, code, r.out, r.status)
 	}
 	path := filepath.Join("testdata", file)
-	if *update {
+	if testenv.Update() {
 		if err := os.WriteFile(path, []byte(r.out), 0o600); err != nil {
 			t.Fatal(err)
 		}
