@@ -20,6 +20,10 @@ const (
 	longCall = 10 * time.Millisecond
 )
 
+// remembered is how many stored records a listener knows again: several batches. A batch whose answer was lost is sent again as it was, and the server, which stores it once,
+// hands it to listeners each time. Live records are sent once, and have no ID.
+const remembered = 8 << 10
+
 // ear hands one message after the other to a listener. What the listener has no time for waits; when that is too much, the oldest is forgotten.
 type ear struct {
 	arrived chan *natsgo.Msg
@@ -32,10 +36,17 @@ type ear struct {
 	handled chan struct{}
 	queue   []*natsgo.Msg
 	bytes   int
+
+	known map[stored]bool
+	last  []stored // what is known, in a ring
+	next  int      // in last
 }
 
+// stored is which record of which topic a message has.
+type stored struct{ topic, id string }
+
 func newEar(handle func(msg *natsgo.Msg, topic string)) *ear {
-	e := &ear{arrived: make(chan *natsgo.Msg, arrivals), handle: handle, topics: map[string]string{}, handled: make(chan struct{})}
+	e := &ear{arrived: make(chan *natsgo.Msg, arrivals), handle: handle, topics: map[string]string{}, handled: make(chan struct{}), known: map[stored]bool{}}
 	e.late = time.AfterFunc(time.Hour, e.gather)
 	e.late.Stop()
 	return e
@@ -59,11 +70,36 @@ func (e *ear) listen(ctx, gone context.Context) {
 
 // hear handles a message. While that takes long, somebody else looks after what arrives.
 func (e *ear) hear(msg *natsgo.Msg) {
+	topic := e.topics[msg.Sub.Subject]
+	if e.again(topic, msg) {
+		return
+	}
 	e.late.Reset(longCall)
-	e.handle(msg, e.topics[msg.Sub.Subject])
+	e.handle(msg, topic)
 	if !e.late.Stop() {
 		e.handled <- struct{}{}
 	}
+}
+
+// again reports whether a record was heard before.
+func (e *ear) again(topic string, msg *natsgo.Msg) bool {
+	id := msg.Header[headerID]
+	if len(id) == 0 {
+		return false
+	}
+	p := stored{topic, id[0]}
+	if e.known[p] {
+		return true
+	}
+	if len(e.last) < remembered {
+		e.last = append(e.last, p)
+	} else {
+		delete(e.known, e.last[e.next])
+		e.last[e.next] = p
+		e.next = (e.next + 1) % remembered
+	}
+	e.known[p] = true
+	return false
 }
 
 // gather queues what arrives until the message that takes long is handled.

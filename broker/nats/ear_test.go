@@ -1,5 +1,3 @@
-//go:build unix
-
 package nats
 
 import (
@@ -85,5 +83,41 @@ func TestASlowListenerLosesTheOldest(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A batch that is sent again is stored once, and heard once. What has no ID is heard as often as it is sent.
+func TestAListenerKnowsStoredRecordsAgain(t *testing.T) {
+	var heard []string
+	e := newEar(func(msg *natsgo.Msg, topic string) { heard = append(heard, topic+" "+string(msg.Data)) })
+	e.topics["s"], e.topics["o"] = "orders", "others"
+	send := func(subject, id, data string) {
+		msg := &natsgo.Msg{Sub: &natsgo.Subscription{Subject: subject}, Data: []byte(data)}
+		if id != "" {
+			msg.Header = natsgo.Header{headerID: {id}}
+		}
+		e.hear(msg)
+	}
+	for range 2 {
+		send("s", "1", "a")
+		send("s", "2", "b")
+		send("o", "1", "c") // a forwarded record has its ID there too
+		send("s", "", "live")
+	}
+	if want := []string{"orders a", "orders b", "others c", "orders live", "orders live"}; !slices.Equal(heard, want) {
+		t.Errorf("heard %q, want %q", heard, want)
+	}
+	for n := range 3 * remembered {
+		send("s", "n"+strconv.Itoa(n), "x")
+	}
+	if len(heard) != 5+3*remembered || len(e.known) != remembered || len(e.last) != remembered {
+		t.Errorf("heard %d records; %d and %d are remembered", len(heard), len(e.known), len(e.last))
+	}
+	heard = nil
+	send("s", "n"+strconv.Itoa(3*remembered-1), "x")
+	send("s", "n"+strconv.Itoa(2*remembered), "x")
+	send("s", "1", "a") // so long ago that it is forgotten
+	if want := []string{"orders a"}; !slices.Equal(heard, want) {
+		t.Errorf("heard %q, want %q", heard, want)
 	}
 }
