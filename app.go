@@ -54,6 +54,7 @@ type App struct {
 	ended  chan struct{} // closed when Run has ended
 	// mailbox gets the answers of other processes.
 	mailbox *mailbox
+	asked   sync.Map // the topics of requests that were sent: *requestCore → string
 	late    chan error
 	// provisioned says that Run has made every topic that a definition names; ensured are those that are known to exist besides, or before.
 	provisioned atomic.Bool

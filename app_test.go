@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -16,11 +17,19 @@ import (
 	"github.com/tidings-go/tidings"
 	"github.com/tidings-go/tidings/broker"
 	"github.com/tidings-go/tidings/broker/memory"
+	"github.com/tidings-go/tidings/internal/testenv"
 	"github.com/tidings-go/tidings/store"
 	memorystore "github.com/tidings-go/tidings/store/memory"
 )
 
 func TestMain(m *testing.M) {
+	if said := testenv.Child(); said != "" {
+		if err := sell(context.Background(), said); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	var options []goleak.Option
 	for _, f := range []string{".(*fileStore).flushStreamStateLoop", ".(*msgBlock).flushLoop", "/ats.Register.func1"} {
 		// A nats-server that was shut down leaves these behind for a while, or for good.

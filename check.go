@@ -141,7 +141,7 @@ func (c *checker) emitted() {
 		for _, core := range m.emitted {
 			d := c.app.definition(core)
 			if core.any {
-				c.wrong(d.Where, "Any can't be emitted: it stands for every event")
+				c.wrong(d.Where, "Any and Every can't be emitted: they stand for all events")
 				continue
 			}
 			if !c.owns(d.Domain) {
@@ -256,7 +256,7 @@ func (c *checker) reading(of string, reactions []*reaction, topics []string) {
 			continue
 		}
 		if r.event.any {
-			c.wrong(r.where, "%s reacts to Any: name what it reads in Subscription.Topics", of)
+			c.wrong(r.where, "%s reacts to Any or Every: name what it reads in Subscription.Topics", of)
 			continue
 		}
 		if _, err := c.app.readTopic(c.app.definition(r.event)); err != nil {

@@ -45,7 +45,7 @@ func TestCheckReportsEveryConflictAtOnce(t *testing.T) {
 		`domain "billing" belongs to nobody here: add it to Config.Owns`,
 		`have the same wire type "shop.OrderPlaced.v1"`,
 		"differ only in case, separators or plural",
-		"Any can't be emitted",
+		"Any and Every can't be emitted",
 		"reacts to shop.OrderPlaced.v1 twice",
 		`subscription "dup" exists already`,
 		`subscription name "Bad Name"`,

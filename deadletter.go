@@ -49,7 +49,7 @@ func (s *subscriber) row(d *broker.Delivery) store.Row {
 		row.Record.Headers = append(slices.Clone(row.Record.Headers), broker.Header{Name: plainIDHeader, Value: deadPlace(d)})
 	}
 	if m, err := s.module.app.decode(d); err == nil {
-		row.Source, row.MessageID = m.Source, m.ID
+		row.Source, row.MessageID = m.Source, m.rowID()
 		return row
 	}
 	// What can't be decoded is known by its place.

@@ -120,14 +120,15 @@ func WithCodec(codec Codec) Option {
 // core is what an event definition is without its payload's type.
 type core struct {
 	def   Definition
+	typ   string // def.Type(), which every message asks for
 	codec Codec
 	key   *keyPlan
 	// older is the version that this one evolves from; nil for the first.
 	older *core
 	// named definitions know an event by name only; the app fills in the rest from a full definition that it has.
 	named bool
-	// any matches every event.
-	any bool
+	// any matches every event; with every, also the older twins of what it has.
+	any, every bool
 	// raw payloads are not decoded.
 	raw bool
 	// errs are the mistakes in the definition. They are reported by app.Check and by Publish.

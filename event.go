@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -60,6 +61,7 @@ func define[T any](c core, options []Option) *Event[T] {
 		o.apply(&e.c)
 	}
 	e.c.checkNames()
+	e.c.typ = e.c.def.Type()
 	t := reflect.TypeFor[T]()
 	if t == reflect.TypeFor[Raw]() {
 		e.c.raw = true
@@ -87,12 +89,19 @@ func Named(domain, name, version string) *Event[Raw] {
 		raw:   true,
 	}}
 	e.c.checkNames()
+	e.c.typ = e.c.def.Type()
 	return e
 }
 
-// Any stands for every event on the topics that a subscription names in Subscription.Topics. Use [MessageFrom] to see which one it is.
+// Any stands for every event on the topics that a subscription names in Subscription.Topics. Use [MessageFrom] to see which one it is. Of a fact that is told in
+// several versions ([Twins]) it gets the newest.
 func Any() *Event[Raw] {
 	return &Event[Raw]{c: core{def: Definition{Name: "any", Where: callerAt(0)}, codec: JSON{}, any: true, raw: true}}
+}
+
+// Every is [Any] for who keeps messages or passes them on, and so needs each one: also the older versions of a fact, for readers who know no newer one.
+func Every() *Event[Raw] {
+	return &Event[Raw]{c: core{def: Definition{Name: "any", Where: callerAt(0)}, codec: JSON{}, any: true, every: true, raw: true}}
 }
 
 // Definition describes the event.
@@ -109,7 +118,7 @@ func (e *Event[T]) New(payload T) Message {
 	if e == nil || e.c.codec == nil {
 		return Message{err: errUndefined}
 	}
-	m := Message{Type: e.c.def.Type(), Time: time.Now(), ContentType: e.c.codec.ContentType(), event: &e.c}
+	m := Message{Type: e.c.typ, Time: time.Now(), ContentType: e.c.codec.ContentType(), event: &e.c}
 	if err := e.c.err(); err != nil {
 		m.err = err
 		return m
@@ -154,6 +163,23 @@ func (e *Event[T]) Decode(data []byte) (T, error) {
 		return payload, fmt.Errorf("tidings: decode %s: %w", e.c.def.Type(), err)
 	}
 	return payload, nil
+}
+
+// Types are the types of the messages that In reads, newest first: the event's own, and those of the versions that it evolves from.
+func (e *Event[T]) Types() []string {
+	var types []string
+	for _, version := range e.c.versions() {
+		types = append(types, version.def.Type())
+	}
+	return types
+}
+
+// Reads reports whether a subscription that reacts to this event alone would handle m: a message of one of its Types, unless the same fact is told in a newer one of them
+// ([Twins]). With In it makes reactions of messages that come from somewhere else, such as an archive.
+func (e *Event[T]) Reads(m Message) bool {
+	types := e.Types()
+	reads := func(typ string) bool { return slices.Contains(types, typ) }
+	return reads(m.Type) && !younger(m.Type, m.twins(), reads)
 }
 
 // In is the payload of m, which must be a message of this event, or of a version that it evolves from.

@@ -222,13 +222,17 @@ func twins(t *testing.T, topology tidings.Topology) {
 	app.Emits(paid1, paid2)
 	// A service that has never heard of v2, and takes it for an unknown version.
 	old := newApp(t, func(c *tidings.Config) { c.Topology, c.Broker, c.Service = topology, b, "old" })
-	var first, second, both, lifting, heard, all inbox[string]
+	var first, second, both, lifting, heard, all, every inbox[string]
 	old.Subscribe(tidings.Subscription{Name: "first"}, tidings.On(tidings.Define[paidV1]("shop", "Paid", "v1", tidings.Entity("payment")), note[paidV1](&first)))
 	app.Subscribe(tidings.Subscription{Name: "second"}, tidings.On(paid2, note[paidV2](&second)))
 	app.Subscribe(tidings.Subscription{Name: "both"}, tidings.On(paid1, note[paidV1](&both)), tidings.On(paid2, note[paidV2](&both)))
 	app.Subscribe(tidings.Subscription{Name: "lifting"}, tidings.OnTx(paid3, func(ctx context.Context, _ *memorystore.Tx, e paidV3) error { return note[paidV3](&lifting)(ctx, e) }))
 	app.Listen(tidings.Listener{}, tidings.On(paid1, note[paidV1](&heard)), tidings.On(paid2, note[paidV2](&heard)))
 	app.Subscribe(tidings.Subscription{Name: "all", Topics: []string{"everything", "dev.shop.public.payments.v1", "dev.shop.public.payments.v2"}}, tidings.On(tidings.Any(), note[tidings.Raw](&all)))
+	app.Subscribe(tidings.Subscription{Name: "every", Topics: []string{"everything", "dev.shop.public.payments.v1", "dev.shop.public.payments.v2"}},
+		tidings.OnTx(tidings.Every(), func(ctx context.Context, _ *memorystore.Tx, e tidings.Raw) error {
+			return note[tidings.Raw](&every)(ctx, e)
+		}))
 	defer run(t, app)()
 	defer run(t, old)()
 	fact := func(n int) []tidings.Message {
@@ -255,6 +259,9 @@ func twins(t *testing.T, topology tidings.Topology) {
 	}
 	if n := len(all.all()); n != 2 {
 		t.Errorf("Any got %d of 2: %s", n, sorted(&all))
+	}
+	if n := len(every.all()); n != 4 {
+		t.Errorf("Every got %d of 4: %s", n, sorted(&every))
 	}
 	for _, service := range []string{"shop.second", "old.first"} {
 		for row := range s.List(t.Context(), store.Filter{Queues: []string{service}}) {

@@ -138,10 +138,7 @@ func (o *Outbox) Publish(ctx context.Context, messages ...Message) error {
 	rows := make([]store.Row, len(records))
 	for i := range records {
 		m := &messages[i]
-		rows[i] = store.Row{Record: records[i], Due: m.NotBefore, Source: cmp.Or(m.Source, o.m.app.source), MessageID: m.ID}
-		if m.isTwin() { // each is a row of its own, dead or not
-			rows[i].MessageID += " " + m.Type
-		}
+		rows[i] = store.Row{Record: records[i], Due: m.NotBefore, Source: cmp.Or(m.Source, o.m.app.source), MessageID: m.rowID()}
 	}
 	if len(rows) == 0 {
 		return nil

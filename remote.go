@@ -77,7 +77,7 @@ func (a *App) ask(ctx context.Context, c *requestCore, m Message, key string) ([
 	case <-ctx.Done():
 		return nil, fmt.Errorf("the app is not running: %w", ctx.Err())
 	}
-	topic, err := a.readTopic(c.def)
+	topic, err := a.requestTopic(c)
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +112,18 @@ func (a *App) ask(ctx context.Context, c *requestCore, m Message, key string) ([
 		return nil, &Error{Request: c.def.identity(), Code: Code(code), Detail: string(r.Value)}
 	}
 	return r.Value, nil
+}
+
+// requestTopic is where a request travels. To work it out takes longer than all else that is done with one here.
+func (a *App) requestTopic(c *requestCore) (string, error) {
+	if topic, ok := a.asked.Load(c); ok {
+		return topic.(string), nil //nolint:errcheck // only strings are stored
+	}
+	topic, err := a.readTopic(c.def)
+	if err == nil {
+		a.asked.Store(c, topic)
+	}
+	return topic, err
 }
 
 // collect gets the answers until ctx ends.

@@ -69,6 +69,7 @@ type subscriber struct {
 	// twins says that a message may have a twin that is to be handled in its place.
 	twins   bool
 	any     *consume.Reaction
+	every   bool // any takes older twins too
 	unknown *consume.Reaction
 }
 
@@ -82,7 +83,7 @@ func (s *subscriber) prepare() {
 		b.Timeout = s.Timeout
 		bound[r] = b
 		if r.event.any {
-			b.Name, s.any = "any", b
+			b.Name, s.any, s.every = "any", b, r.event.every
 			continue
 		}
 		def := a.definition(r.event)
@@ -95,7 +96,7 @@ func (s *subscriber) prepare() {
 	for typ, r := range versions.byType {
 		s.byType[typ] = bound[r]
 	}
-	s.twins = s.any != nil || versions.several()
+	s.twins = s.any != nil && !s.every || versions.several()
 	s.unknown = s.single(func(_ context.Context, m *Message) error {
 		return DeadLetter(fmt.Errorf("tidings: no reaction to this version of the event: type %s", m.Type))
 	})
@@ -170,25 +171,31 @@ func (s *subscriber) route(d *broker.Delivery) *consume.Reaction {
 		}
 		typ = def.Type()
 	}
-	if s.twins && younger(typ, d.Headers, d.Value, s.handles) {
+	r := s.byType[typ]
+	if r == nil && s.every {
+		return s.any
+	}
+	if s.twins && younger(typ, twinsOf(d.Headers, d.Value), s.handles) {
 		return nil
 	}
-	if r := s.byType[typ]; r != nil {
+	if r != nil {
 		return r
 	}
 	if s.any != nil {
 		return s.any
 	}
 	for _, f := range s.families {
-		if strings.HasPrefix(typ, f) && !s.module.app.knows(typ) && !younger(typ, d.Headers, d.Value, s.handles) {
+		if strings.HasPrefix(typ, f) && !s.module.app.knows(typ) && !younger(typ, twinsOf(d.Headers, d.Value), s.handles) {
 			return s.unknown
 		}
 	}
 	return nil
 }
 
-// handles reports whether the subscription has a reaction to a type.
-func (s *subscriber) handles(typ string) bool { return s.any != nil || s.byType[typ] != nil }
+// handles reports whether the subscription has a reaction to a type that stands for its older twins.
+func (s *subscriber) handles(typ string) bool {
+	return s.any != nil && !s.every || s.byType[typ] != nil
+}
 
 // single is the engine's reaction to one message.
 func (s *subscriber) single(handle func(ctx context.Context, m *Message) error) *consume.Reaction {
@@ -220,7 +227,11 @@ func (s *subscriber) claim(ctx context.Context, native store.Native, m *Message)
 	if tx == nil {
 		return false, errors.New("tidings: the store began no transaction")
 	}
-	first, _, err := tx.Claim(ctx, s.group, m.Source+" "+m.ID)
+	id := m.ID
+	if s.every {
+		id = m.rowID()
+	}
+	first, _, err := tx.Claim(ctx, s.group, m.Source+" "+id)
 	if err != nil {
 		return false, Unavailable(fmt.Errorf("tidings: inbox of %s: %w", s.group, err))
 	}
@@ -268,7 +279,7 @@ func (l *listening) handle(ctx context.Context, r *broker.Record) (err error) {
 		typ = def.Type()
 	}
 	reaction := l.byType[typ]
-	if reaction == nil || l.twins && younger(typ, r.Headers, r.Value, func(typ string) bool { return l.byType[typ] != nil }) {
+	if reaction == nil || l.twins && younger(typ, twinsOf(r.Headers, r.Value), func(typ string) bool { return l.byType[typ] != nil }) {
 		return nil
 	}
 	m, err := l.module.app.decode(&broker.Delivery{Record: *r})

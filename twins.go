@@ -18,7 +18,8 @@ const twinsAttribute = "tidingstwins"
 //	err := app.Outbox(tx).Publish(ctx, tidings.Twins(Created2.New(…), Created1.New(…))...)
 //
 // They get one id and time, and know of each other: a subscription or listener takes the newest that it has a reaction for, directly or by [Evolve], and skips the others. So
-// the fact has one effect in each, whatever it reads; across a deployment that adds a version, where an inbox ([OnTx]) knows the id. A reaction to [Any], and so the lake, gets the newest. Publish them in one call.
+// the fact has one effect in each, whatever it reads; across a deployment that adds a version, where an inbox ([OnTx]) knows the id. A reaction to [Any] gets the newest; one to [Every],
+// such as the lake's, gets them all. Publish them in one call.
 func Twins(newest Message, older ...Message) []Message {
 	all := append([]Message{newest}, older...)
 	types := make([]string, len(all))
@@ -56,8 +57,24 @@ func checkTwin(all []Message, i int) error {
 }
 
 // isTwin reports whether other messages have m's id.
-func (m *Message) isTwin() bool {
-	return slices.ContainsFunc(m.Extensions, func(h Header) bool { return h.Name == twinsAttribute })
+func (m *Message) isTwin() bool { return m.twins() != nil }
+
+// twins are the types of all messages that have m's id, newest first; none for most messages.
+func (m *Message) twins() []string {
+	for _, h := range m.Extensions {
+		if h.Name == twinsAttribute {
+			return strings.Fields(h.Value)
+		}
+	}
+	return nil
+}
+
+// rowID is what tells the message from all others of its source in a table: twins are a row each.
+func (m *Message) rowID() string {
+	if m.isTwin() {
+		return m.ID + " " + m.Type
+	}
+	return m.ID
 }
 
 // twinsOf are the types of a record's twins, newest first; none for most records.
@@ -78,17 +95,11 @@ func twinsOf(headers []broker.Header, value []byte) []string {
 	if err != nil {
 		return nil // whoever handles it says so
 	}
-	for _, h := range e.Extensions {
-		if h.Name == twinsAttribute {
-			return strings.Fields(h.Value)
-		}
-	}
-	return nil
+	return (&Message{Extensions: e.Extensions}).twins()
 }
 
 // younger reports whether a record has a twin that is to be handled in its place: the newest that handles takes.
-func younger(typ string, headers []broker.Header, value []byte, handles func(typ string) bool) bool {
-	twins := twinsOf(headers, value)
+func younger(typ string, twins []string, handles func(typ string) bool) bool {
 	i := slices.IndexFunc(twins, handles)
 	return i >= 0 && twins[i] != typ && slices.Contains(twins, typ)
 }

@@ -40,10 +40,6 @@ func natsComparisons(url string, server process) []comparison {
 			{"raw nats.go", n.rawEndToEnd},
 			{"tidings", n.endToEnd},
 		}},
-		{title: "NATS, live, one at a time", n: 5_000, server: server, measures: []measure{
-			{"raw core NATS", n.rawLive},
-			{"tidings", n.live},
-		}},
 	}
 }
 

@@ -5,7 +5,9 @@
 //	go run . -nats nats://127.0.0.1:4222 -kafka kafka://127.0.0.1:9092
 //
 // It prints, for each case, the median rate of its rounds, the ratio to the raw client, and the CPU time and allocations that this process spent
-// per message. Run it on an otherwise idle machine. The defaults take about three minutes.
+// per message. Run it on an otherwise idle machine. The defaults take about three minutes. For the latency of live messages and of requests alone:
+//
+//	go run . -nats nats://127.0.0.1:4222 -only live, -rounds 20
 package main
 
 import (
@@ -14,6 +16,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"runtime/pprof"
@@ -33,7 +36,7 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	rounds := flags.Int("rounds", 5, "how often each case runs; the median counts")
+	rounds := flags.Int("rounds", 5, "how often each case runs; the median counts. A round of latencies is 20 turns of each case")
 	scale := flags.Float64("scale", 1, "how many messages, as a multiple of the usual number")
 	natsURL := flags.String("nats", "", "URL of a nats-server with JetStream")
 	natsPID := flags.Int("nats-pid", 0, "process id of that server, if it runs on this machine: its CPU time is reported")
@@ -76,6 +79,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		c.measures = slices.DeleteFunc(c.measures, func(m measure) bool { return !strings.Contains(m.name, *cases) })
 		if err := c.compare(ctx, *rounds, out); err != nil {
 			return fmt.Errorf("%s: %w", c.title, err)
+		}
+	}
+	for _, d := range liveDuels(*natsURL) {
+		if !strings.Contains(d.title, *only) {
+			continue
+		}
+		if err := d.fight(ctx, int(math.Ceil(float64(*rounds)**scale)), *cases, out); err != nil {
+			return fmt.Errorf("%s: %w", d.title, err)
 		}
 	}
 	return nil

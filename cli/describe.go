@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -76,15 +77,31 @@ func describeText(w io.Writer, d *tidings.Description) error {
 	for _, l := range d.Listeners {
 		p.row("%s\t%s\t%s", l.Module, or(l.Queue), reactions(l.Reactions))
 	}
-	p.head("REQUEST", "SCOPE", "PROVIDER", "VERB", "CALLERS")
+	p.head("REQUEST", "KIND", "SCOPE", "PROVIDER", "VERB", "CALLERS")
 	for _, r := range d.Requests {
-		p.row("%s\t%s\t%s\t%s\t%s", r.Type, r.Scope, or(r.Provider), or(r.Verb), list(r.Callers))
+		p.row("%s\t%s\t%s\t%s\t%s\t%s", r.Type, kind(r.Verb), r.Scope, or(r.Provider), or(r.Verb), list(r.Callers))
 	}
-	p.head("TOPIC", "PUBLISHERS", "READERS")
+	p.head("TOPIC", "PUBLISHERS", "READERS", "SETTINGS")
 	for _, t := range d.Topics {
-		p.row("%s\t%s\t%s", t.Name, list(t.Publishers), list(t.Readers))
+		p.row("%s\t%s\t%s\t%s", t.Name, list(t.Publishers), list(t.Readers), list(settings(&t)))
 	}
 	return p.table.Flush()
+}
+
+// settings are those of a topic that are not the broker's own.
+func settings(t *tidings.DescribedTopic) (all []string) {
+	add := func(says bool, format string, args ...any) {
+		if says {
+			all = append(all, fmt.Sprintf(format, args...))
+		}
+	}
+	add(t.External, "external")
+	add(t.Compact, "compact")
+	add(t.Partitions > 0, "partitions: %d", t.Partitions)
+	add(t.Replication > 0, "replication: %d", t.Replication)
+	add(t.Retention != "", "retention: %s", t.Retention)
+	add(t.MaxBytes > 0, "bytes: %d", t.MaxBytes)
+	return all
 }
 
 // page is a text of several tables. A heading is printed with the first row under it.
@@ -120,7 +137,7 @@ func reactions(all []tidings.DescribedReaction) string {
 	return list(names)
 }
 
-// describeMermaid draws how modules, topics and subscriptions hang together.
+// describeMermaid draws how modules, topics, subscriptions and requests hang together. What goes by a topic is a line, what is gone when nobody hears it is dotted.
 func describeMermaid(w io.Writer, d *tidings.Description) error {
 	g := &graph{ids: map[string]string{}}
 	g.line("flowchart LR")
@@ -130,7 +147,7 @@ func describeMermaid(w io.Writer, d *tidings.Description) error {
 	for _, t := range d.Topics {
 		g.line("  %s([%s])", g.id("topic "+t.Name), label(t.Name))
 		for _, m := range t.Publishers {
-			g.line("  %s --> %s", g.id("module "+m), g.id("topic "+t.Name))
+			g.line("  %s -->|%s| %s", g.id("module "+m), label(published(d, m, t.Name)...), g.id("topic "+t.Name))
 		}
 	}
 	for _, s := range d.Subscriptions {
@@ -138,15 +155,51 @@ func describeMermaid(w io.Writer, d *tidings.Description) error {
 			g.line("  %s -->|%s| %s", g.id("topic "+topic), label(s.Name), g.id("module "+s.Module))
 		}
 	}
+	for _, l := range d.Listeners {
+		for _, topic := range heard(d, l.Reactions) {
+			g.line("  %s -.->|%s| %s", g.id("topic "+topic), label(strings.TrimSpace("listener "+l.Queue)), g.id("module "+l.Module))
+		}
+	}
 	for _, r := range d.Requests {
+		g.line("  %s{{%s}}", g.id("request "+r.Type), label(kind(r.Verb), r.Type))
+		if r.Provider != "" {
+			g.line("  %s -.-> %s", g.id("request "+r.Type), g.id("module "+r.Provider))
+		}
 		for _, caller := range r.Callers {
-			if r.Provider != "" {
-				g.line("  %s -.->|%s| %s", g.id("module "+caller), label(r.Type), g.id("module "+r.Provider))
-			}
+			g.line("  %s -.-> %s", g.id("module "+caller), g.id("request "+r.Type))
 		}
 	}
 	_, err := io.WriteString(w, g.text.String())
 	return err
+}
+
+// published are the types of the events that a module publishes to a topic.
+func published(d *tidings.Description, module, topic string) (types []string) {
+	for _, e := range d.Events {
+		if e.PublishTopic == topic && slices.Contains(e.Owners, module) {
+			types = append(types, e.Type)
+		}
+	}
+	return types
+}
+
+// heard are the topics of a listener's events.
+func heard(d *tidings.Description, reactions []tidings.DescribedReaction) (topics []string) {
+	for _, e := range d.Events {
+		if slices.ContainsFunc(reactions, func(r tidings.DescribedReaction) bool { return r.Event == e.Type || slices.Contains(r.Older, e.Type) }) {
+			topics = append(topics, e.ReadTopic)
+		}
+	}
+	slices.Sort(topics)
+	return slices.Compact(topics)
+}
+
+// kind tells a command from other requests, as far as the app knows who answers.
+func kind(verb string) string {
+	if verb == "Handle" || verb == "HandleTx" {
+		return "command"
+	}
+	return "request"
 }
 
 // graph numbers its nodes, because names of topics are no names of nodes.
@@ -164,5 +217,5 @@ func (g *graph) id(node string) string {
 	return g.ids[node]
 }
 
-// label is a text that Mermaid takes as it is: names of ours have no quotes.
-func label(text string) string { return `"` + text + `"` }
+// label is a text of several lines that Mermaid takes as it is: names of ours have no quotes.
+func label(lines ...string) string { return `"` + strings.Join(lines, "<br/>") + `"` }

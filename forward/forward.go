@@ -44,7 +44,7 @@ func Add(m *tidings.Module, cfg Config) {
 	m.Subscribe(
 		// Nothing is wrong with a message that can't be forwarded now; what can never be is answered with Term.
 		tidings.Subscription{Name: cmp.Or(cfg.Name, "forwarder"), Topics: []string{cmp.Or(cfg.Topology.Topic, "events")}, OnFailure: tidings.Block},
-		tidings.OnBatch(tidings.Any(), cfg.Batch, f.forward),
+		tidings.OnBatch(tidings.Every(), cfg.Batch, f.forward),
 	)
 }
 

@@ -5,12 +5,14 @@
 //	}
 //	lake.Add(app.Module, lake.Config{})
 //	…
-//	for m, err := range lake.Read(ctx, db, lake.Filter{Types: []string{"tickets.BookingMade.v1"}}) {
+//	for m, err := range lake.Read(ctx, db, lake.Filter{Key: "hamlet"}) {
+//
+// [Replay] reads what a subscription to one event would have handled.
 //
 // The lake is a subscription like any other. It stores whatever is on the topics that it is given, of every type and version, as it came: a
 // topology that keeps internal events off those topics keeps them out of the lake, and if one ever gets there, the lake shows it.
 //
-// A message is stored once for each source and id, however often it is delivered. Its position in the lake is given in the transaction that
+// A message is stored once for each source, id and type, however often it is delivered: what is told in two versions ([tidings.Twins]) is there in both. Its position in the lake is given in the transaction that
 // stores it, under a lock: who has read up to a position never finds a smaller one later, and messages of one key stand in the order in which
 // they were published. So the table can be followed by remembering one number.
 //
@@ -54,7 +56,7 @@ func Add(m *tidings.Module, cfg Config) {
 	cfg.Batch.Wait = cmp.Or(cfg.Batch.Wait, 50*time.Millisecond)
 	m.Subscribe(
 		tidings.Subscription{Name: cmp.Or(cfg.Name, "lake"), Topics: cfg.Topics, OnFailure: tidings.Block},
-		tidings.OnBatchTx(tidings.Any(), cfg.Batch, keep),
+		tidings.OnBatchTx(tidings.Every(), cfg.Batch, keep),
 	)
 }
 
@@ -78,7 +80,7 @@ var schema = []string{
 		headers        TEXT   NOT NULL,
 		data           BYTEA  NOT NULL,
 		stored_at      TEXT   NOT NULL,
-		UNIQUE (source, id)
+		UNIQUE (source, id, type)
 	)`,
 	`CREATE INDEX IF NOT EXISTS tidings_lake_type ON tidings_lake (type, position)`,
 	`CREATE INDEX IF NOT EXISTS tidings_lake_key ON tidings_lake (key, position)`,

@@ -210,7 +210,7 @@ func start(t *testing.T) *running {
 		t.Fatal(err)
 	}
 	app := tidings.New(tidings.Config{Service: "notes", Broker: b, Store: s, Topology: tidings.Shared{}})
-	app.Emits(made, edited, seen)
+	app.Emits(made, edited, seen, sold1, sold2)
 	lake.Add(app.Module, lake.Config{Batch: tidings.Batch{Size: 120, Wait: 5 * time.Millisecond}})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -42,7 +42,7 @@ func insertStatement(n int) string {
 		}
 		b.WriteString("$" + strconv.Itoa(i+1))
 	}
-	b.WriteString(") ON CONFLICT (source, id) DO NOTHING")
+	b.WriteString(") ON CONFLICT (source, id, type) DO NOTHING")
 	return b.String()
 }
 

@@ -19,6 +19,7 @@ const (
 	headerOther = "Tidings-Header"
 
 	headerPartitionKey = "ce-partitionkey"
+	headerContentType  = "ce-datacontenttype"
 	headerID           = natsgo.MsgIdHdr
 	headerBatch        = "Nats-Batch-Id"
 	headerBatchSeq     = "Nats-Batch-Sequence"
@@ -51,11 +52,11 @@ func encode(r *broker.Record) (natsgo.Msg, int) {
 	}
 	partitionKey := ""
 	for _, h := range r.Headers {
-		name, value := cloudevents.NATS.ToWire(h.Name, h.Value)
-		if !travels(name, value) || !comesBack(name, value, h) {
-			name, value = headerOther, url.QueryEscape(h.Name)+"="+url.QueryEscape(h.Value)
+		if asItIs(h.Name, h.Value) {
+			set(h.Name, h.Value)
+		} else {
+			set(toWire(h))
 		}
-		set(name, value)
 		if h.Name == headerPartitionKey {
 			partitionKey = h.Value
 		}
@@ -64,6 +65,32 @@ func encode(r *broker.Record) (natsgo.Msg, int) {
 		set(headerKey, url.QueryEscape(r.Key))
 	}
 	return natsgo.Msg{Header: header, Data: r.Value}, size
+}
+
+// asItIs reports whether a header looks the same in a record and on the wire. Nearly all do; for them nothing else needs to be looked at.
+func asItIs(name, value string) bool {
+	if !strings.HasPrefix(name, "ce-") || name == headerContentType || value == "" {
+		return false
+	}
+	for i := len("ce-"); i < len(name); i++ {
+		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	for i := range len(value) {
+		if c := value[i]; c <= ' ' || c > '~' || c == '"' || c == '%' {
+			return false
+		}
+	}
+	return true
+}
+
+func toWire(h broker.Header) (name, value string) {
+	name, value = cloudevents.NATS.ToWire(h.Name, h.Value)
+	if !travels(name, value) || !comesBack(name, value, h) {
+		return headerOther, url.QueryEscape(h.Name) + "=" + url.QueryEscape(h.Value)
+	}
+	return name, value
 }
 
 // travels reports whether a NATS header carries name and value as they are, and nobody on the way takes it for his own.
@@ -121,6 +148,8 @@ func decode(topic string, msg *natsgo.Msg) broker.Record {
 	for wireName, values := range msg.Header {
 		for _, wire := range values {
 			switch {
+			case asItIs(wireName, wire):
+				r.Headers = append(r.Headers, broker.Header{Name: wireName, Value: wire})
 			case wireName == headerID:
 				r.ID = decodeID(wire)
 			case wireName == headerKey:

@@ -5,18 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/tidings-go/tidings/broker"
 	"github.com/tidings-go/tidings/internal/checks"
-)
-
-// Bounds of what waits for a slow listener.
-const (
-	maxHeard      = 64 << 10
-	maxHeardBytes = 16 << 20
 )
 
 // Live implements [broker.Broker]. While the connection is lost, nats.go keeps a few megabytes for the time after it.
@@ -37,7 +30,9 @@ func (b *Broker) sendLive(ctx context.Context, r *broker.Record) error {
 	if err := checks.Name("topic", r.Topic); err != nil {
 		return err
 	}
-	msg, size := encode(r)
+	live := *r
+	live.ID = "" // nobody compares it with others
+	msg, size := encode(&live)
 	if err := checkSize(r, size, b.link.maxPayload.Load()); err != nil {
 		return err
 	}
@@ -70,7 +65,13 @@ func (b *Broker) Listen(ctx context.Context, l broker.Listener, each func(broker
 	if err := checkListener(l); err != nil {
 		return fmt.Errorf("nats: listen: %w", err)
 	}
-	ear := &ear{arrived: make(chan struct{}, 1)}
+	ear := newEar(func(msg *natsgo.Msg, topic string) {
+		r := decode(topic, msg)
+		if _, asks := r.Header(broker.ReplyTo); asks {
+			_ = msg.Respond(nil) // who asks waits no longer than its context says
+		}
+		each(r)
+	})
 	for _, topic := range l.Topics {
 		for _, subject := range []string{topicSubjects(topic), liveSubject(topic)} {
 			sub, err := b.hear(subject, l.Group, topic, ear)
@@ -86,22 +87,11 @@ func (b *Broker) Listen(ctx context.Context, l broker.Listener, each func(broker
 	if l.Ready != nil {
 		l.Ready()
 	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-b.gone.Done():
-			return fmt.Errorf("nats: listen: %w", broker.ErrClosed)
-		case <-ear.arrived:
-		}
-		for m, ok := ear.take(); ok && ctx.Err() == nil; m, ok = ear.take() {
-			r := decode(m.topic, m.msg)
-			if _, asks := r.Header(broker.ReplyTo); asks {
-				_ = m.msg.Respond(nil) // who asks waits no longer than its context says
-			}
-			each(r)
-		}
+	ear.listen(ctx, b.gone)
+	if ctx.Err() == nil {
+		return fmt.Errorf("nats: listen: %w", broker.ErrClosed)
 	}
+	return nil
 }
 
 func checkListener(l broker.Listener) error {
@@ -118,57 +108,11 @@ func checkListener(l broker.Listener) error {
 	return errors.Join(errs...)
 }
 
-// hear subscribes. The subscription only fills the ear, so that the server never takes this client for a slow one.
+// hear subscribes. The connection itself fills the ear: one more goroutine between them would cost as much as all else that is done with a message.
 func (b *Broker) hear(subject, group, topic string, e *ear) (*natsgo.Subscription, error) {
-	handle := func(msg *natsgo.Msg) { e.add(heard{topic: topic, msg: msg}) }
+	e.topics[subject] = topic
 	if group != "" {
-		return b.nc.QueueSubscribe(subject, token(group), handle)
+		return b.nc.ChanQueueSubscribe(subject, token(group), e.arrived)
 	}
-	return b.nc.Subscribe(subject, handle)
-}
-
-// ear keeps what was heard until the listener has time. When it is full, the oldest is forgotten.
-type ear struct {
-	arrived chan struct{}
-
-	mu    sync.Mutex
-	queue []heard
-	bytes int
-}
-
-type heard struct {
-	topic string
-	msg   *natsgo.Msg
-}
-
-func (e *ear) add(m heard) {
-	e.mu.Lock()
-	e.queue = append(e.queue, m)
-	e.bytes += m.msg.Size()
-	for len(e.queue) > maxHeard || e.bytes > maxHeardBytes && len(e.queue) > 1 {
-		e.forget()
-	}
-	e.mu.Unlock()
-	select {
-	case e.arrived <- struct{}{}:
-	default:
-	}
-}
-
-func (e *ear) take() (heard, bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.queue) == 0 {
-		return heard{}, false
-	}
-	m := e.queue[0]
-	e.forget()
-	return m, true
-}
-
-// forget removes the oldest.
-func (e *ear) forget() {
-	e.bytes -= e.queue[0].msg.Size()
-	e.queue[0] = heard{}
-	e.queue = e.queue[1:]
+	return b.nc.ChanSubscribe(subject, e.arrived)
 }

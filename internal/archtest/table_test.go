@@ -26,12 +26,12 @@ internal/admin          <- broker store internal/cloudevents github.com/google/u
 internal/scaffold       <-
 
 # What a service author touches.
-tidings                 <- broker store internal/cloudevents internal/consume internal/hold internal/outbox github.com/google/uuid   tests: embedded broker/kafka store/sqlite store/postgres internal/admin
+tidings                 <- broker store internal/cloudevents internal/consume internal/hold internal/outbox github.com/google/uuid   tests: embedded broker/nats broker/kafka store/sqlite store/postgres internal/admin
 
 # What is built on subscriptions.
 httpapi                 <- tidings
 forward                 <- tidings broker   tests: store store/sqlite
-lake                    <- tidings broker store   tests: store/sqlite
+lake                    <- tidings broker store   tests: forward store/sqlite
 sse                     <-
 
 # Adapters: a port and one library each.
