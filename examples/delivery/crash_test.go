@@ -14,7 +14,7 @@ func TestNothingIsLostWhenItIsKilledEmbedded(t *testing.T) {
 
 func TestNothingIsLostWhenItIsKilledOnNATSAndPostgreSQL(t *testing.T) {
 	t.Parallel()
-	testKills(t, place{testenv.NATS(t) + "?lease_ttl=2s", trial.Postgres(t, "delivery")}, 2)
+	testKills(t, place{testenv.NATS(t) + "?lease_ttl=2s", trial.Postgres(t, "delivery") + "&lease=2s"}, 2)
 }
 
 // testKills kills the program (SIGKILL) in the middle of its load, and starts it again on what is there. In the end nothing is lost, doubled or out of order.
