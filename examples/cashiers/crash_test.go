@@ -1,100 +1,18 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"regexp"
 	"strconv"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/tidings-go/tidings/examples/cashiers/notifications"
+	"github.com/tidings-go/tidings/examples/internal/trial"
 	"github.com/tidings-go/tidings/internal/testenv"
 )
-
-// process is a part of the system in a process of its own, which can be killed and started again.
-type process struct {
-	t    *testing.T
-	args []string
-	cmd  *exec.Cmd
-	log  *bytes.Buffer
-	// url is where it listens: at another port in each life. Empty: not yet.
-	url  atomic.Pointer[string]
-	read chan struct{} // closed when what it printed is read
-}
-
-func startProcess(t *testing.T, args ...string) *process {
-	t.Helper()
-	p := &process{t: t, args: append(args, "--addr", "127.0.0.1:0")}
-	p.start()
-	t.Cleanup(func() {
-		if p.cmd.ProcessState == nil {
-			p.kill()
-		}
-		if t.Failed() {
-			t.Logf("%v said at last:\n%s", p.args, p.log)
-		}
-	})
-	return p
-}
-
-func (p *process) start() {
-	p.log, p.read = &bytes.Buffer{}, make(chan struct{})
-	p.url.Store(new(string))
-	p.cmd = program(context.WithoutCancel(p.t.Context()), p.args...)
-	p.cmd.Stderr = p.log
-	out, err := p.cmd.StdoutPipe()
-	if err == nil {
-		err = p.cmd.Start()
-	}
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	go func() {
-		defer close(p.read)
-		scanner := bufio.NewScanner(out)
-		for scanner.Scan() {
-			if _, url, ok := strings.Cut(scanner.Text(), " is at "); ok {
-				p.url.Store(&url)
-			}
-		}
-	}()
-}
-
-func (p *process) kill() {
-	if err := p.cmd.Process.Kill(); err != nil {
-		p.t.Error(err)
-	}
-	<-p.read
-	if p.cmd.Wait() == nil {
-		p.t.Error("it ended before it was killed")
-	}
-}
-
-// end asks it to end, as an operator does, once it has started.
-func (p *process) end() {
-	testenv.Eventually(p.t, time.Minute, func() error {
-		if *p.url.Load() == "" {
-			return errors.New("it has not started")
-		}
-		return nil
-	})
-	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
-		p.t.Error(err)
-	}
-	<-p.read
-	if err := p.cmd.Wait(); err != nil {
-		p.t.Errorf("it ended with %v", err)
-	}
-}
 
 func TestNothingIsLostWhenItIsKilledEmbeddedInOneProcess(t *testing.T) {
 	t.Parallel()
@@ -104,7 +22,7 @@ func TestNothingIsLostWhenItIsKilledEmbeddedInOneProcess(t *testing.T) {
 
 func TestNothingIsLostWhenEitherIsKilledOnNATSAndSQLite(t *testing.T) {
 	t.Parallel()
-	testKills(t, place{testenv.NATS(t) + "?lease_ttl=2s", sqliteURL(t)}, nil, crash{commands: 400, kills: 4}, "api", "notifications")
+	testKills(t, place{testenv.NATS(t) + "?lease_ttl=2s", trial.SQLite(t, "cashiers.db")}, nil, crash{commands: 400, kills: 4}, "api", "notifications")
 }
 
 func TestNothingIsLostWhenEitherIsKilledOnKafkaAndPostgreSQL(t *testing.T) {
@@ -128,22 +46,23 @@ func testKills(t *testing.T, p place, member func(role string) string, c crash, 
 	if testenv.Soak() {
 		c = crash{commands: 10_000, kills: 30}
 	}
-	server, env := startMailServer(t, "127.0.0.1:0"), newEnv()
-	var processes []*process
+	server, env := startMailServer(t, "127.0.0.1:0"), trial.Name("t")
+	var processes []*trial.Process
 	for _, r := range roles {
 		url := p.broker
 		if member != nil {
 			url += member(r)
 		}
-		processes = append(processes, startProcess(t, "--role", r, "--broker", url, "--store", p.store, "--env", env, "--smtp", server.addr))
+		processes = append(processes, trial.Start(t, trial.Program(t,
+			"--role", r, "--broker", url, "--store", p.store, "--env", env, "--smtp", server.addr, "--addr", "127.0.0.1:0")))
 	}
-	var order []*process
+	var order []*trial.Process
 	for range c.kills / len(roles) {
 		order = append(order, processes...)
 	}
 	rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 
-	l, ended := newLoad(func() string { return *processes[0].url.Load() }, c.commands), make(chan error, 1)
+	l, ended := newLoad(processes[0].URL, c.commands), make(chan error, 1)
 	began := time.Now()
 	go func() { ended <- l.run(t.Context()) }()
 	for i, victim := range order {
@@ -154,8 +73,8 @@ func testKills(t *testing.T, p place, member func(role string) string, c crash, 
 			return nil
 		})
 		<-time.After(rand.N(20 * time.Millisecond))
-		victim.kill()
-		victim.start()
+		victim.Kill()
+		victim.Again()
 	}
 	if err := <-ended; err != nil {
 		t.Fatal(err)
@@ -167,7 +86,7 @@ func testKills(t *testing.T, p place, member func(role string) string, c crash, 
 		t.Fatal(err)
 	}
 	l.fill(&r, took)
-	if !r.fine() || r.Commands != c.commands || r.Mails < c.commands {
+	if !r.Fine() || r.Commands != c.commands || r.Mails < c.commands {
 		t.Errorf("%+v, %v", r, l.failed)
 	}
 	mails := server.delivered()
@@ -181,7 +100,7 @@ func testKills(t *testing.T, p place, member func(role string) string, c crash, 
 }
 
 // settle waits until everything has come to rest, ends the processes, and returns a system that can read everything back.
-func settle(t *testing.T, p place, env string, server *mailServer, processes []*process) *system {
+func settle(t *testing.T, p place, env string, server *mailServer, processes []*trial.Process) *system {
 	t.Helper()
 	look := func() *system {
 		cfg := open(t, p)
@@ -193,9 +112,9 @@ func settle(t *testing.T, p place, env string, server *mailServer, processes []*
 		return s
 	}
 	if p.broker == p.store { // what is embedded can be looked into when its process has ended: so that runs once more, to the end
-		processes[0].end()
+		processes[0].Interrupt()
 		s := look()
-		begin(t, s)
+		trial.Run(t, s.during)
 		if err := s.rest(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +127,7 @@ func settle(t *testing.T, p place, env string, server *mailServer, processes []*
 		t.Fatal(err)
 	}
 	for _, p := range processes {
-		p.end()
+		p.Interrupt()
 	}
 	return s
 }

@@ -7,10 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -21,6 +19,7 @@ import (
 	"github.com/tidings-go/tidings"
 	"github.com/tidings-go/tidings/examples/cashiers/appdomain"
 	"github.com/tidings-go/tidings/examples/cashiers/invoicing"
+	"github.com/tidings-go/tidings/examples/internal/program"
 )
 
 const (
@@ -65,8 +64,7 @@ type load struct {
 }
 
 func newLoad(url func() string, commands int) *load {
-	l := &load{url: url, tenants: "load-" + uuid.NewString()[:8] + "-", accepted: map[fact]bool{}}
-	l.client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
+	l := &load{url: url, tenants: "load-" + uuid.NewString()[:8] + "-", accepted: map[fact]bool{}, client: program.Client(clients)}
 	l.left.Store(int64(commands))
 	return l
 }
@@ -191,43 +189,16 @@ func (l *load) note() {
 var errAgain = errors.New("no answer")
 
 func (l *load) post(ctx context.Context, path, key string, body map[string]any) ([]byte, error) {
-	data, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
+	status, answer, err := program.Post(ctx, l.client, l.url()+path, key, body)
+	if err != nil && (status == 0 || status >= http.StatusInternalServerError) {
+		err = fmt.Errorf("%w: %w", errAgain, err)
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url()+path, bytes.NewReader(data))
-	if err != nil {
-		return nil, err
-	}
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Idempotency-Key", key)
-	response, err := l.client.Do(r)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errAgain, err)
-	}
-	defer func() { _ = response.Body.Close() }() // it is read to its end
-	answer, err := io.ReadAll(response.Body)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", errAgain, err)
-	case response.StatusCode >= http.StatusInternalServerError:
-		return nil, fmt.Errorf("%s: %s: %w", path, response.Status, errAgain)
-	case response.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("%s: %s: %s", path, response.Status, answer)
-	}
-	return answer, nil
+	return answer, err
 }
 
 // fill tells how it went.
 func (l *load) fill(s *summary, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s.Commands, s.Failed, s.SentAgain, s.Seconds = l.commands, len(l.failed), l.again, took.Seconds()
-	s.PerSecond = float64(s.Commands) / s.Seconds
-	slices.Sort(l.took)
-	if n := len(l.took); n > 0 {
-		s.Median, s.P99 = milliseconds(l.took[n/2]), milliseconds(l.took[n*99/100])
-	}
+	s.Commands, s.Failed, s.SentAgain, s.Speed = l.commands, len(l.failed), l.again, program.SpeedOf(l.took, took)
 }
-
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

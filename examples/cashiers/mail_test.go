@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +15,7 @@ import (
 	"github.com/tidings-go/tidings/examples/cashiers/appdomain"
 	"github.com/tidings-go/tidings/examples/cashiers/invoicing"
 	"github.com/tidings-go/tidings/examples/cashiers/notifications"
+	"github.com/tidings-go/tidings/examples/internal/trial"
 	"github.com/tidings-go/tidings/internal/testenv"
 )
 
@@ -86,7 +85,7 @@ func testHotTenant(t *testing.T, p place) {
 	released := sync.OnceFunc(func() { close(release) })
 	t.Cleanup(released) // or the system would wait for its mails
 	invoice := func(tenant string) {
-		ask(t, s.cashiers, invoicing.CreateInvoice, invoicing.NewInvoice{TenantID: tenant, SKU: "gold", Quantity: 1, Amount: 1})
+		trial.Ask(t, s.cashiers, invoicing.CreateInvoice, invoicing.NewInvoice{TenantID: tenant, SKU: "gold", Quantity: 1, Amount: 1})
 	}
 	for range hot {
 		invoice("hot")
@@ -123,32 +122,18 @@ func testHotTenant(t *testing.T, p place) {
 	testenv.Eventually(t, time.Minute, func() error { return inOrder("hot", hot) })
 }
 
-// tool builds the command tidings.
-func tool(t *testing.T) string {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), "tidings")
-	if runtime.GOOS == "windows" {
-		program += ".exe"
-	}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/tidings").CombinedOutput(); err != nil {
-		t.Fatalf("build the tool: %v: %s", err, out)
-	}
-	return program
-}
-
 // While there is no mail server, a mail is tried again and again, and becomes a dead letter. When the server is back, the tool has it sent.
 func TestAMailServerThatIsDown(t *testing.T) {
 	t.Parallel()
-	program := tool(t)
 	for name, where := range map[string]func(t *testing.T) place{"memory and SQLite": memoryPlace, "Kafka and PostgreSQL": realPlace} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			testMailServer(t, where(t), program)
+			testMailServer(t, where(t))
 		})
 	}
 }
 
-func testMailServer(t *testing.T, p place, tool string) {
+func testMailServer(t *testing.T, p place) {
 	t.Helper()
 	const attempts = 4
 	address := fmt.Sprint("127.0.0.1:", testenv.FreePort(t))
@@ -164,7 +149,7 @@ func testMailServer(t *testing.T, p place, tool string) {
 		return send(ctx, m)
 	}
 	s := start(t, cfg)
-	ask(t, s.cashiers, invoicing.CreateInvoice, invoicing.NewInvoice{TenantID: "acme", SKU: "gold", Quantity: 1, Amount: 4205})
+	trial.Ask(t, s.cashiers, invoicing.CreateInvoice, invoicing.NewInvoice{TenantID: "acme", SKU: "gold", Quantity: 1, Amount: 4205})
 	awaitReport(t, s, func(r summary) bool { return r.DeadLetters == 1 && r.Mails == 0 && r.Lines == 1 })
 	mu.Lock()
 	if len(tried) != attempts || tried[attempts-1].Sub(tried[0]) < 40*time.Millisecond {
@@ -173,7 +158,7 @@ func testMailServer(t *testing.T, p place, tool string) {
 	mu.Unlock()
 
 	server := startMailServer(t, address)
-	retry := exec.CommandContext(t.Context(), tool, "deadletters", "retry", "--subscription", "notifications-"+cfg.Env+".invoice-mails", "--yes", "--store", p.store)
+	retry := exec.CommandContext(t.Context(), tool.Path(t), "deadletters", "retry", "--subscription", "notifications-"+cfg.Env+".invoice-mails", "--yes", "--store", p.store)
 	if out, err := retry.CombinedOutput(); err != nil || !strings.Contains(string(out), "retry: 1 dead letters") {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -194,7 +179,7 @@ func TestAMailboxThatDoesNotExist(t *testing.T) {
 	cfg.Mailer = notifications.SMTP(server.addr)
 	s := start(t, cfg)
 	for user, name := range map[string]string{"nobody": "Nobody", "zoe": "Zoë Müller"} {
-		ask(t, s.cashiers, appdomain.CreateUser, appdomain.NewUser{TenantID: "acme", UserID: user, Name: name, Email: user + "@acme.example"})
+		trial.Ask(t, s.cashiers, appdomain.CreateUser, appdomain.NewUser{TenantID: "acme", UserID: user, Name: name, Email: user + "@acme.example"})
 	}
 	awaitReport(t, s, func(r summary) bool { return r.DeadLetters == 1 && r.Mails == 1 })
 	if got := stats(s.notifications, "user-mails"); got.Failed != 1 || got.Dead != 1 {

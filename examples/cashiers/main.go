@@ -11,14 +11,11 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
-	"os"
-	"os/signal"
-	"path/filepath"
-	"syscall"
 
 	"github.com/tidings-go/tidings"
 	"github.com/tidings-go/tidings/connect"
 	"github.com/tidings-go/tidings/examples/cashiers/notifications"
+	"github.com/tidings-go/tidings/examples/internal/program"
 )
 
 // options are the command line.
@@ -29,22 +26,10 @@ type options struct {
 	smtp          string
 	attempts      int
 	addr          string
-	load          int
-	output        string
+	program.Flags
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	o, err := parse(os.Args[1:])
-	if err == nil {
-		err = run(ctx, o, os.Stdout)
-	}
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "cashiers:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("cashiers", parse, run) }
 
 func parse(args []string) (options, error) {
 	var o options
@@ -57,15 +42,11 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.smtp, "smtp", "", "the mail server, as HOST:PORT (default: mails are logged)")
 	flags.IntVar(&o.attempts, "mail-attempts", 10, "how often to send a mail before it becomes a dead letter")
 	flags.StringVar(&o.addr, "addr", "", "where to listen; port 0 is any free one (default 127.0.0.1:8080, and 127.0.0.1:8081 for notifications alone)")
-	flags.IntVar(&o.load, "load", 0, "give this many commands as fast as possible, read everything back, print a summary and end")
-	flags.StringVar(&o.output, "o", "text", "how to print the summary: text or json")
-	if err := flags.Parse(args); err != nil {
+	if err := o.Parse(flags, args); err != nil {
 		return o, err
 	}
-	if flags.NArg() > 0 {
-		return o, fmt.Errorf("%q: want flags only", flags.Arg(0))
-	}
-	return o, o.check()
+	err := o.check()
+	return o, err
 }
 
 func (o *options) check() error {
@@ -76,12 +57,8 @@ func (o *options) check() error {
 		return fmt.Errorf("--role %s: two processes need a broker and a store that both can reach: say --broker and --store", o.role)
 	case o.attempts < 1:
 		return fmt.Errorf("--mail-attempts %d: want 1 or more", o.attempts)
-	case o.load < 0:
-		return fmt.Errorf("--load %d: want a positive number", o.load)
-	case o.load > 0 && o.role == notifier:
+	case o.Load > 0 && o.role == notifier:
 		return errors.New("--load: commands go to the api: say --role api or all")
-	case o.output != "text" && o.output != "json":
-		return fmt.Errorf("-o %q: want text or json", o.output)
 	}
 	if o.role == notifier {
 		o.addr = cmp.Or(o.addr, "127.0.0.1:8081")
@@ -92,16 +69,12 @@ func (o *options) check() error {
 
 // run opens broker and store and runs the system on them, until ctx ends or the load is done.
 func run(ctx context.Context, o options, out io.Writer) (err error) {
-	dir, cleanUp, err := folder(&o)
+	dir, cleanUp, err := program.Folder("cashiers", o.data, o.broker == "" || o.store == "")
 	if err != nil {
 		return err
 	}
 	defer cleanUp()
-	level := slog.LevelInfo
-	if o.load > 0 {
-		level = slog.LevelWarn
-	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	log := o.Logger()
 	embedded := "embedded:" + url.PathEscape(dir)
 	c, err := connect.Open(ctx, connect.Config{Broker: cmp.Or(o.broker, embedded), Store: cmp.Or(o.store, embedded), SQL: true, Log: log})
 	if err != nil {
@@ -117,31 +90,18 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	return s.during(ctx, func(ctx context.Context) error {
-		if o.load > 0 {
+		if o.Load > 0 {
 			return s.loadAndReport(ctx, o, out)
 		}
 		if dir != "" {
 			log.LogAttrs(ctx, slog.LevelInfo, "what is embedded is in a folder", slog.String("folder", dir))
 		}
-		if _, err := io.WriteString(out, welcome(o.role, s.web.url())); err != nil {
+		if _, err := io.WriteString(out, welcome(o.role, s.web.URL())); err != nil {
 			return err
 		}
 		<-ctx.Done()
 		return nil
 	})
-}
-
-// folder is the folder for what is embedded, and a function that removes it if it is a temporary one. It is empty when nothing is embedded.
-func folder(o *options) (string, func(), error) {
-	switch {
-	case o.broker != "" && o.store != "":
-		return "", func() {}, nil
-	case o.data != "":
-		dir, err := filepath.Abs(o.data)
-		return dir, func() {}, err
-	}
-	dir, err := os.MkdirTemp("", "cashiers-")
-	return dir, func() { _ = os.RemoveAll(dir) }, err // what stays is the system's to clean up
 }
 
 // welcome says what to try. README.md has the same lines.

@@ -4,14 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"slices"
-	"sync"
-	"time"
 
-	"github.com/tidings-go/tidings"
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/examples/internal/program"
 )
 
 // reader reads. After the first error it does nothing more.
@@ -47,22 +43,6 @@ func (r *reader) facts(query string) (list []fact) {
 	return list
 }
 
-// waiting is what is in the store: rows of the outbox, and dead letters.
-func (r *reader) waiting() (outbox, dead int64) {
-	if r.err != nil {
-		return 0, 0
-	}
-	status, err := r.Store.Status(r.ctx)
-	for _, q := range status.Queues {
-		dead += q.Dead
-		if q.Queue == "" {
-			outbox += q.Ready + q.Scheduled + q.Held
-		}
-	}
-	r.err = err
-	return outbox, dead
-}
-
 // events are the different messages on all topics: one that was sent twice has the same id.
 func (r *reader) events() []fact {
 	var topics []string
@@ -74,28 +54,13 @@ func (r *reader) events() []fact {
 	if r.err != nil {
 		return nil
 	}
-	var mu sync.Mutex
 	seen := map[string]fact{}
-	err := r.Broker.Consume(r.ctx, broker.Reader{Topics: topics, ToEnd: true}, func(ctx context.Context, p broker.Partition) {
-		for {
-			deliveries, end := p.Fetch(ctx, 1000, 4<<20)
-			mu.Lock()
-			for i := range deliveries {
-				id, _ := deliveries[i].Header("ce-id")
-				f, err := factOf(&deliveries[i].Record)
-				seen[f.event+" "+id] = f
-				r.err = errors.Join(r.err, err)
-			}
-			if end != nil && !errors.Is(end, io.EOF) {
-				r.err = end
-			}
-			mu.Unlock()
-			if end != nil {
-				return
-			}
-		}
+	r.err = program.ReadTopics(r.ctx, r.Broker, topics, func(d *broker.Delivery) error {
+		id, _ := d.Header("ce-id")
+		f, err := factOf(&d.Record)
+		seen[f.event+" "+id] = f
+		return err
 	})
-	r.err = errors.Join(r.err, err, r.ctx.Err())
 	list := make([]fact, 0, len(seen))
 	for _, f := range seen {
 		list = append(list, f)
@@ -112,43 +77,4 @@ func factOf(record *broker.Record) (fact, error) {
 	f.event, _ = record.Header("ce-type")
 	f.about, _ = record.Header("ce-subject")
 	return f, err
-}
-
-// rest waits until nothing is left to handle or to send, in this process and in others.
-func (s *system) rest(ctx context.Context) error {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	idle := 0
-	for idle < 2 { // a message may be on its way from the outbox to the topic
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for rest: %w", context.Cause(ctx))
-		}
-		left, err := s.unfinished(ctx)
-		if err != nil {
-			return err
-		}
-		if idle++; left > 0 {
-			idle = 0
-		}
-	}
-	return nil
-}
-
-// unfinished is how many rows wait in the outbox, and how many messages subscriptions have not finished.
-func (s *system) unfinished(ctx context.Context) (uint64, error) {
-	r := reader{ctx: ctx, system: s}
-	outbox, _ := r.waiting()
-	left := uint64(outbox)
-	for _, app := range []*tidings.App{s.cashiers, s.notifications} {
-		states, err := app.Topics(ctx)
-		for i := range states {
-			for _, lag := range states[i].Lag {
-				left += lag
-			}
-		}
-		r.err = errors.Join(r.err, err)
-	}
-	return left, r.err
 }

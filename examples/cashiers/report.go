@@ -2,24 +2,22 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"time"
+
+	"github.com/tidings-go/tidings/examples/internal/program"
 )
 
 // summary tells what became of all commands. All but the first group is worked out by reading database and broker back: what was accepted is the truth for the rows of
 // the cashiers service, and these for everything that follows from them.
 type summary struct {
-	Commands  int     `json:"commands"`
-	Failed    int     `json:"failed"`
-	SentAgain int     `json:"sent_again"`
-	Seconds   float64 `json:"seconds"`
-	PerSecond float64 `json:"per_second"`
-	Median    float64 `json:"median_ms"`
-	P99       float64 `json:"p99_ms"`
+	Commands  int `json:"commands"`
+	Failed    int `json:"failed"`
+	SentAgain int `json:"sent_again"`
+	program.Speed
 
 	Tenants int64 `json:"tenants"`
 	// Busiest is how much has happened in the books of the tenant in whose books most has happened, and Entries how much in all.
@@ -45,16 +43,14 @@ type summary struct {
 	OutboxLeft  int64 `json:"outbox_left"`
 }
 
-// fine reports whether nothing is wrong.
-func (s *summary) fine() bool {
+// Fine reports whether nothing is wrong.
+func (s *summary) Fine() bool {
 	return s.Failed == 0 && s.Lost == 0 && s.Duplicate == 0 && s.OutOfOrder == 0 && s.DeadLetters == 0 && s.OutboxLeft == 0
 }
 
-func (s *summary) print(out io.Writer, format string) error {
-	if format == "json" {
-		return json.NewEncoder(out).Encode(s)
-	}
-	_, err := fmt.Fprintf(out, `commands         %d (%d failed, %d sent again) in %.1f s: %.0f per second, median %.1f ms, 99%% within %.1f ms
+// String is the summary as text.
+func (s *summary) String() string {
+	return fmt.Sprintf(`commands         %d (%d failed, %d sent again) in %v
 tenants          %d, with %d entries in their books, of which the busiest has %d
 events           %d
 mails            %d (%d sent again)
@@ -66,17 +62,13 @@ duplicate        %d
 out of order     %d
 dead letters     %d
 left in outbox   %d
-`, s.Commands, s.Failed, s.SentAgain, s.Seconds, s.PerSecond, s.Median, s.P99, s.Tenants, s.Entries, s.Busiest,
+`, s.Commands, s.Failed, s.SentAgain, s.Speed, s.Tenants, s.Entries, s.Busiest,
 		s.Events, s.Mails, s.MailsAgain, s.Lines, s.Reservations, s.Settlements, s.Lost, s.Duplicate, s.OutOfOrder, s.DeadLetters, s.OutboxLeft)
-	return err
 }
-
-// errWrong says that the summary shows what should not be.
-var errWrong = errors.New("something is wrong")
 
 // loadAndReport gives commands as fast as possible, waits until everything has come to rest, and reports.
 func (s *system) loadAndReport(ctx context.Context, o options, out io.Writer) error {
-	l := newLoad(s.web.url, o.load)
+	l := newLoad(s.web.URL, o.Load)
 	began := time.Now()
 	err := l.run(ctx)
 	took := time.Since(began)
@@ -91,13 +83,7 @@ func (s *system) loadAndReport(ctx context.Context, o options, out io.Writer) er
 		return err
 	}
 	l.fill(&r, took)
-	if err = r.print(out, o.output); err != nil {
-		return err
-	}
-	if !r.fine() {
-		return errors.Join(append([]error{errWrong}, l.failed...)...)
-	}
-	return nil
+	return errors.Join(append([]error{o.Print(out, &r)}, l.failed...)...)
 }
 
 // fact is that something has happened: the type of an event, and tenant and id of what it is about.
@@ -173,7 +159,9 @@ func (s *system) report(ctx context.Context, l *load) (summary, error) {
 	sum.Entries = r.count(`SELECT COALESCE(CAST(SUM(revision) AS BIGINT), 0) FROM books`)
 	sum.OutOfOrder = r.count(`SELECT count(*) FROM (
 		SELECT revision, MAX(revision) OVER (PARTITION BY tenant_id ORDER BY line ROWS UNBOUNDED PRECEDING) AS highest FROM statement_lines) AS lines WHERE revision < highest`)
-	sum.OutboxLeft, sum.DeadLetters = r.waiting()
+	if r.err == nil {
+		sum.OutboxLeft, sum.DeadLetters, r.err = program.Waiting(ctx, s.Store)
+	}
 	return sum, r.err
 }
 

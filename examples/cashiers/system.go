@@ -2,16 +2,15 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"database/sql"
 	"log/slog"
-	"strings"
 
 	"github.com/tidings-go/tidings"
 	"github.com/tidings-go/tidings/connect"
 	"github.com/tidings-go/tidings/examples/cashiers/appdomain"
 	"github.com/tidings-go/tidings/examples/cashiers/invoicing"
 	"github.com/tidings-go/tidings/examples/cashiers/notifications"
+	"github.com/tidings-go/tidings/examples/internal/program"
 )
 
 // role says which services a process runs.
@@ -42,12 +41,12 @@ type system struct {
 	cashiers, notifications *tidings.App
 	// apps are those that this process runs.
 	apps []*tidings.App
-	web  *web
+	web  *program.Server
 }
 
 // newSystem makes the tables and wires the services.
 func newSystem(ctx context.Context, cfg config) (*system, error) {
-	if err := makeTables(ctx, cfg.Connection); err != nil {
+	if err := makeTables(ctx, cfg.DB); err != nil {
 		return nil, err
 	}
 	s := &system{config: cfg}
@@ -74,70 +73,17 @@ func (s *system) newApp(service string) *tidings.App {
 	})
 }
 
-// makeTables makes the services' tables. In PostgreSQL two processes that make a table at the same moment can collide, though both say IF NOT EXISTS: who has
-// lost finds it made when it tries again.
-func makeTables(ctx context.Context, c *connect.Connection) error {
-	const tries = 3
-	var err error
-	for range tries {
-		err = nil
-		for _, schema := range []string{appdomain.Schema, invoicing.Schema, notifications.Schema} {
-			for statement := range strings.SplitSeq(schema, ";\n") {
-				_, failed := c.DB.ExecContext(ctx, statement)
-				err = errors.Join(err, failed)
-			}
-		}
-		if err == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("make the tables: %w", err)
+// makeTables makes the services' tables.
+func makeTables(ctx context.Context, db *sql.DB) error {
+	return program.MakeTables(ctx, db, appdomain.Schema, invoicing.Schema, notifications.Schema)
 }
 
-// run runs the services until ctx ends, or one of them.
-func (s *system) run(ctx context.Context) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	ended := make(chan error, len(s.apps))
-	for _, app := range s.apps {
-		go func() {
-			ended <- app.Run(ctx)
-			stop()
-		}()
-	}
-	var err error
-	for range s.apps {
-		err = errors.Join(err, <-ended)
-	}
-	return err
-}
-
-// during runs the system, calls work when everything has started, and ends the system when work has ended.
+// during runs the services of this process, calls work when all have started, and ends them when work has ended, or when one of them has.
 func (s *system) during(ctx context.Context, work func(ctx context.Context) error) error {
-	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	ended := make(chan error, 1)
-	go func() { ended <- s.run(running) }()
-	for _, app := range s.apps {
-		select {
-		case <-app.Ready():
-		case err := <-ended:
-			return err
-		case <-ctx.Done():
-			stop()
-			return <-ended
-		}
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	done := make(chan error, 1)
-	go func() { done <- work(ctx) }()
-	select {
-	case err := <-ended: // it has failed
-		cancel(err)
-		return errors.Join(err, <-done)
-	case err := <-done:
-		stop()
-		return errors.Join(err, <-ended)
-	}
+	return program.During(ctx, work, s.apps...)
+}
+
+// rest waits until nothing is left to handle or to send, in this process and in others.
+func (s *system) rest(ctx context.Context) error {
+	return program.Rest(ctx, []*tidings.App{s.cashiers, s.notifications}, s.Store)
 }

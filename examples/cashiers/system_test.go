@@ -3,21 +3,18 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tidings-go/tidings"
-	"github.com/tidings-go/tidings/connect"
 	"github.com/tidings-go/tidings/examples/cashiers/appdomain"
 	"github.com/tidings-go/tidings/examples/cashiers/invoicing"
+	"github.com/tidings-go/tidings/examples/internal/program"
+	"github.com/tidings-go/tidings/examples/internal/trial"
 	"github.com/tidings-go/tidings/internal/testenv"
 	"github.com/tidings-go/tidings/tidingstest"
 )
@@ -27,70 +24,25 @@ type place struct{ broker, store string }
 
 func embeddedPlace(t *testing.T) place {
 	t.Helper()
-	here := "embedded:" + url.PathEscape(t.TempDir())
+	here := trial.Embedded(t)
 	return place{here, here}
 }
 
 // realPlace is what the system is made for.
 func realPlace(t *testing.T) place {
 	t.Helper()
-	return place{testenv.Kafka(t) + "?session_timeout=6s&partitions=3", newDatabase(t)}
+	return place{testenv.Kafka(t) + "?session_timeout=6s&partitions=3", trial.Postgres(t, "cashiers")}
 }
 
 func memoryPlace(t *testing.T) place {
 	t.Helper()
-	return place{"memory:", sqliteURL(t)}
+	return place{"memory:", trial.SQLite(t, "cashiers.db")}
 }
 
-func sqliteURL(t *testing.T) string {
-	t.Helper()
-	return "sqlite://" + filepath.Join(t.TempDir(), "cashiers.db")
-}
-
-// newEnv is the name of an environment of the test's own, so that tests can share a broker.
-func newEnv() string { return "t" + strings.ToLower(rand.Text()[:8]) }
-
-// newDatabase makes a PostgreSQL database and drops it after the test.
-func newDatabase(t *testing.T) string {
-	t.Helper()
-	server, name := testenv.Postgres(t), "cashiers_"+strings.ToLower(rand.Text()[:8])
-	do := func(statement string) {
-		c, err := connect.Open(context.WithoutCancel(t.Context()), connect.Config{Store: server, SQL: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = c.DB.Exec(statement)
-		if err = errors.Join(err, c.Close()); err != nil {
-			t.Error(err)
-		}
-	}
-	do("CREATE DATABASE " + name)
-	t.Cleanup(func() { do("DROP DATABASE " + name + " WITH (FORCE)") })
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Path = "/" + name
-	return u.String()
-}
-
-// open opens what a system needs, with the tables made.
+// open opens what a system needs.
 func open(t *testing.T, p place) config {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	c, err := connect.Open(t.Context(), connect.Config{Broker: p.broker, Store: p.store, SQL: true, Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if bad := c.Close(); bad != nil {
-			t.Error(bad)
-		}
-	})
-	if err = makeTables(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-	return config{Connection: c, Env: newEnv(), Role: all, Addr: "127.0.0.1:0", Log: log}
+	return config{Connection: trial.Open(t, p.broker, p.store), Env: trial.Name("t"), Role: all, Addr: "127.0.0.1:0", Log: trial.Log(t)}
 }
 
 // start runs a system until the test ends.
@@ -100,43 +52,8 @@ func start(t *testing.T, cfg config) *system {
 	if err != nil {
 		t.Fatal(err)
 	}
-	begin(t, s)
+	trial.Run(t, s.during)
 	return s
-}
-
-func begin(t *testing.T, s *system) {
-	t.Helper()
-	ready, ended := make(chan struct{}), make(chan error, 1)
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	go func() {
-		ended <- s.during(ctx, func(ctx context.Context) error {
-			close(ready)
-			<-ctx.Done()
-			return nil
-		})
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	select {
-	case <-ready:
-	case err := <-ended:
-		ended <- nil
-		t.Fatalf("the system ended: %v", err)
-	}
-}
-
-// ask calls a request, which must succeed.
-func ask[Q, R any](t *testing.T, app *tidings.App, request *tidings.Request[Q, R], question Q) R {
-	t.Helper()
-	answer, err := request.Call(t.Context(), app, question)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer
 }
 
 // awaitReport waits until a report is as wanted.
@@ -180,11 +97,11 @@ func testLoad(t *testing.T, p place) {
 		commands = 10_000
 	}
 	var out bytes.Buffer
-	if err := s.loadAndReport(t.Context(), options{load: commands, output: "json"}, &out); err != nil {
+	if err := s.loadAndReport(t.Context(), options{Flags: program.Flags{Load: commands, Output: "json"}}, &out); err != nil {
 		t.Fatalf("%v: %s", err, &out)
 	}
 	var r summary
-	if err := json.Unmarshal(out.Bytes(), &r); err != nil || !r.fine() || r.Commands != commands || r.Mails < commands || r.Settlements == 0 || r.Reservations == 0 ||
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil || !r.Fine() || r.Commands != commands || r.Mails < commands || r.Settlements == 0 || r.Reservations == 0 ||
 		r.Lines != int(r.Entries) || r.Tenants != 17 || r.PerSecond == 0 {
 		t.Errorf("%v: %s", err, &out)
 	}
@@ -202,7 +119,7 @@ func testLoad(t *testing.T, p place) {
 		if _, err := s.DB.ExecContext(t.Context(), harm.statement); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := s.report(t.Context(), nil); err != nil || got.fine() || !harm.shows(got) {
+		if got, err := s.report(t.Context(), nil); err != nil || got.Fine() || !harm.shows(got) {
 			t.Errorf("%s: %v, %+v", harm.statement, err, got)
 		}
 	}
@@ -216,7 +133,7 @@ func testLoad(t *testing.T, p place) {
 	if got, err := s.report(t.Context(), l); err != nil || got.Lost != before.Lost+1 {
 		t.Errorf("a lost command: %v, %+v", err, got)
 	}
-	if err := s.loadAndReport(t.Context(), options{load: 1, output: "text"}, &out); !errors.Is(err, errWrong) || !strings.Contains(out.String(), "duplicate") {
+	if err := s.loadAndReport(t.Context(), options{Flags: program.Flags{Load: 1, Output: "text"}}, &out); !errors.Is(err, program.ErrWrong) || !strings.Contains(out.String(), "duplicate") {
 		t.Errorf("a load that finds something wrong: %v", err)
 	}
 	l.tenants = "load-"
@@ -229,9 +146,9 @@ func testLoad(t *testing.T, p place) {
 func TestTooLittleInventoryIsAResult(t *testing.T) {
 	t.Parallel()
 	s := start(t, open(t, memoryPlace(t)))
-	ask(t, s.cashiers, invoicing.Restock, invoicing.Delivery{SKU: "tea", Quantity: 10})
+	trial.Ask(t, s.cashiers, invoicing.Restock, invoicing.Delivery{SKU: "tea", Quantity: 10})
 	for _, quantity := range []int64{7, 7, 3, 1} {
-		ask(t, s.cashiers, invoicing.CreateInvoice, invoicing.NewInvoice{TenantID: "acme", SKU: "tea", Quantity: quantity, Amount: 1})
+		trial.Ask(t, s.cashiers, invoicing.CreateInvoice, invoicing.NewInvoice{TenantID: "acme", SKU: "tea", Quantity: quantity, Amount: 1})
 	}
 	awaitReport(t, s, func(r summary) bool { return r.Lines == 4 && r.Reservations == 2 && r.DeadLetters == 0 })
 	testenv.Eventually(t, 20*time.Second, func() error {
@@ -257,8 +174,8 @@ func TestEachVersionHasItsHandler(t *testing.T) {
 	past.OnStart(func(ctx context.Context) error {
 		return appdomain.UserCreatedV1.Publish(ctx, past.Direct(), appdomain.UserV1{TenantID: "acme", UserID: "al", Name: "Al", Email: "al@acme.example"})
 	})
-	begin(t, s)
-	ask(t, s.cashiers, appdomain.CreateUser, appdomain.NewUser{TenantID: "acme", UserID: "bo", Name: "Bo", Email: "bo@acme.example"})
+	trial.Run(t, s.during)
+	trial.Ask(t, s.cashiers, appdomain.CreateUser, appdomain.NewUser{TenantID: "acme", UserID: "bo", Name: "Bo", Email: "bo@acme.example"})
 	testenv.Eventually(t, 20*time.Second, func() error {
 		return box.has("Welcome, Al: You are a user of acme.", "Welcome, Bo: You are a user of acme since ")
 	})

@@ -1,63 +1,15 @@
 package main
 
 import (
-	"encoding/json"
-	"io"
-	"maps"
 	"net/http"
-	"strconv"
-	"strings"
+	"slices"
 	"testing"
 
-	"github.com/tidings-go/tidings/httpapi"
+	"github.com/tidings-go/tidings/examples/internal/trial"
 )
 
-// document is what the tests want of an OpenAPI document.
-type document struct {
-	Paths map[string]map[string]struct {
-		RequestBody struct {
-			Content map[string]struct{ Example json.RawMessage }
-		} `json:"requestBody"`
-		Responses map[string]any
-	}
-}
-
-func readDocument(t *testing.T) document {
-	t.Helper()
-	var d document
-	if err := json.Unmarshal(openAPI, &d); err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
-func send(t *testing.T, method, url, body string) (status int, kind, answer string) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	data, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, response.Header.Get("Content-Type"), string(data)
-}
-
 func TestTheDescriptionHasAllRoutes(t *testing.T) {
-	described := map[string]string{}
-	for path, methods := range readDocument(t).Paths {
-		for method := range methods {
-			described[path] = method
-		}
-	}
-	routes := map[string]string{"/healthz": "get", "/openapi.json": "get"}
+	both := map[string]http.Handler{}
 	for _, r := range []role{api, notifier} {
 		cfg := open(t, memoryPlace(t))
 		cfg.Role = r
@@ -65,35 +17,31 @@ func TestTheDescriptionHasAllRoutes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for path := range s.web.requests() {
-			if routes[path] != "" {
+		for path, handler := range s.requests() {
+			if both[path] != nil {
 				t.Errorf("both roles have %s", path)
 			}
-			routes[path] = "post"
+			both[path] = handler
 		}
 	}
-	if !maps.Equal(described, routes) {
-		t.Errorf("openapi.json has\n%v\nand the routes are\n%v", described, routes)
-	}
+	trial.Routes(t, openAPI, both)
 }
 
 // Every example of the description works, in an order that makes sense, and so do those without a body.
 func TestTheExamplesOfTheDescriptionWork(t *testing.T) {
 	t.Parallel()
 	s := start(t, open(t, memoryPlace(t)))
-	d := readDocument(t)
 	order := []string{
 		"/cashiers", "/cashiers/delete", "/users", "/inventory/restock", "/invoices", "/invoices/pay", "/invoices/find", "/statements", "/mails", "/healthz", "/openapi.json",
 	}
-	if len(order) != len(d.Paths) {
-		t.Errorf("there are %d paths", len(d.Paths))
+	examples := trial.Examples(t, openAPI)
+	if len(order) != len(examples) {
+		t.Errorf("there are %d examples", len(examples))
 	}
-	for _, path := range order {
-		for method, o := range d.Paths[path] {
-			status, _, answer := send(t, strings.ToUpper(method), s.web.url()+path, string(o.RequestBody.Content["application/json"].Example))
-			if _, ok := o.Responses[strconv.Itoa(status)]; !ok || status != http.StatusOK {
-				t.Errorf("%s %s: %d: %s", method, path, status, answer)
-			}
+	slices.SortFunc(examples, func(a, b trial.Example) int { return slices.Index(order, a.Path) - slices.Index(order, b.Path) })
+	for _, e := range examples {
+		if a := e.Send(t, s.web.URL()); a.Status != http.StatusOK {
+			t.Error(a)
 		}
 	}
 }
@@ -129,21 +77,9 @@ func TestProblems(t *testing.T) {
 		{"POST", "/inventory/restock", `{"sku":"tea","quantity":-1}`, 400, "quantity: want 1"},
 		{"GET", "/nowhere", ``, 404, "see /openapi.json"},
 	} {
-		status, kind, answer := send(t, c.method, s.web.url()+c.path, c.body)
-		if status != c.status || !strings.Contains(answer, c.detail) {
-			t.Errorf("%s %s %s: %d %s", c.method, c.path, c.body, status, answer)
-		}
-		if status == http.StatusOK {
-			continue
-		}
-		var p httpapi.Problem
-		if err := json.Unmarshal([]byte(answer), &p); err != nil || kind != "application/problem+json" || p.Status != status || p.Title == "" || p.Code == "" {
-			t.Errorf("%s %s: no problem: %v, %s %s", c.method, c.path, err, kind, answer)
-		}
+		trial.Send(t, c.method, s.web.URL()+c.path, c.body).Want(t, c.status, c.detail)
 	}
 	// A command that was refused leaves nothing behind: the next entry has the next number.
-	if _, _, answer := send(t, "POST", s.web.url()+"/invoices", `{"tenant_id":"acme","sku":"tea","quantity":1,"amount":5}`); !strings.Contains(answer, `"acme-2"`) {
-		t.Errorf("the second invoice: %s", answer)
-	}
+	trial.Send(t, "POST", s.web.URL()+"/invoices", `{"tenant_id":"acme","sku":"tea","quantity":1,"amount":5}`).Want(t, 200, `"acme-2"`)
 	awaitReport(t, s, func(r summary) bool { return r.Entries == 3 && r.Lines == 3 && r.OutOfOrder == 0 })
 }

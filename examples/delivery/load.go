@@ -1,11 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -15,19 +11,19 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/tidings-go/tidings"
+	"github.com/tidings-go/tidings/examples/internal/program"
 )
 
 // shoppers is how many customers send requests at once: databases commit together what comes together.
 const shoppers = 32
 
-// errWrong says that the summary shows what should not be.
-var errWrong = errors.New("something is wrong")
-
 // load makes requests over HTTP as fast as possible, waits until everything has come to rest, and reports.
 func (s *system) load(ctx context.Context, o options, out io.Writer) error {
-	l := &load{url: s.web.url(), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: shoppers}}}
+	l := &load{url: s.web.URL(), client: program.Client(shoppers)}
 	defer l.client.CloseIdleConnections()
-	l.left.Store(int64(o.load))
+	l.left.Store(int64(o.Load))
 	began := time.Now()
 	var workers sync.WaitGroup
 	for range shoppers {
@@ -35,21 +31,15 @@ func (s *system) load(ctx context.Context, o options, out io.Writer) error {
 	}
 	workers.Wait()
 	took := time.Since(began)
-	if err := s.rest(ctx); err != nil {
+	if err := program.Rest(ctx, []*tidings.App{s.app}, s.Store); err != nil {
 		return err
 	}
-	summary, err := s.report(ctx)
+	r, err := s.report(ctx)
 	if err != nil {
 		return err
 	}
-	l.fill(&summary, took)
-	if err := summary.print(out, o.output); err != nil {
-		return err
-	}
-	if !summary.fine() {
-		return errWrong
-	}
-	return nil
+	r.Requests, r.Failed, r.Speed = len(l.took), l.failed, program.SpeedOf(l.took, took)
+	return o.Print(out, &r)
 }
 
 // load is what shoppers share.
@@ -76,7 +66,7 @@ func (l *load) shop(ctx context.Context) {
 	for l.left.Add(-1) >= 0 && ctx.Err() == nil {
 		path, body := s.next()
 		began := time.Now()
-		err := l.post(ctx, path, body)
+		_, _, err := program.Post(ctx, l.client, l.url+path, "", body)
 		l.note(time.Since(began), err)
 	}
 }
@@ -103,27 +93,6 @@ func (s *shopper) next() (path string, body map[string]any) {
 	return path, body
 }
 
-func (l *load) post(ctx context.Context, path string, body map[string]any) error {
-	data, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url+path, bytes.NewReader(data))
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Content-Type", "application/json")
-	response, err := l.client.Do(r)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }() // it is read to its end
-	if _, err = io.Copy(io.Discard, response.Body); err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", path, response.Status)
-	}
-	return err
-}
-
 func (l *load) note(took time.Duration, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -132,15 +101,3 @@ func (l *load) note(took time.Duration, err error) {
 		l.failed++
 	}
 }
-
-// fill tells how fast it went.
-func (l *load) fill(s *summary, took time.Duration) {
-	s.Requests, s.Failed, s.Seconds = len(l.took), l.failed, took.Seconds()
-	s.PerSecond = float64(s.Requests) / s.Seconds
-	slices.Sort(l.took)
-	if n := len(l.took); n > 0 {
-		s.Median, s.P99 = milliseconds(l.took[n/2]), milliseconds(l.took[n*99/100])
-	}
-}
-
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -2,26 +2,20 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"sync"
-	"time"
 
 	"github.com/tidings-go/tidings/broker"
 	"github.com/tidings-go/tidings/examples/delivery/order"
+	"github.com/tidings-go/tidings/examples/internal/program"
 )
 
 // summary tells what became of all orders. All but the first group is worked out by reading database and broker back: the rows of package order are the truth, with which
 // the rest is compared.
 type summary struct {
-	Requests  int     `json:"requests"`
-	Failed    int     `json:"failed"`
-	Seconds   float64 `json:"seconds"`
-	PerSecond float64 `json:"per_second"`
-	Median    float64 `json:"median_ms"`
-	P99       float64 `json:"p99_ms"`
+	Requests int `json:"requests"`
+	Failed   int `json:"failed"`
+	program.Speed
 
 	Orders   int64 `json:"orders"`
 	Payments int64 `json:"payments"`
@@ -42,16 +36,14 @@ type summary struct {
 	OutboxLeft  int64 `json:"outbox_left"`
 }
 
-// fine reports whether nothing is wrong.
-func (s *summary) fine() bool {
+// Fine reports whether nothing is wrong.
+func (s *summary) Fine() bool {
 	return s.Failed == 0 && s.Lost == 0 && s.Doubled == 0 && s.OutOfOrder == 0 && s.DeadLetters == 0 && s.OutboxLeft == 0
 }
 
-func (s *summary) print(out io.Writer, format string) error {
-	if format == "json" {
-		return json.NewEncoder(out).Encode(s)
-	}
-	_, err := fmt.Fprintf(out, `requests         %d (%d failed) in %.1f s: %.0f per second, median %.1f ms, 99%% within %.1f ms
+// String is the summary as text.
+func (s *summary) String() string {
+	return fmt.Sprintf(`requests         %d (%d failed) in %v
 orders           %d, and %d payments
 events           %d
 tracking steps   %d
@@ -61,9 +53,8 @@ doubled effects  %d
 out of order     %d
 dead letters     %d
 left in outbox   %d
-`, s.Requests, s.Failed, s.Seconds, s.PerSecond, s.Median, s.P99, s.Orders, s.Payments, s.Events, s.Steps, s.Entries, s.Again,
+`, s.Requests, s.Failed, s.Speed, s.Orders, s.Payments, s.Events, s.Steps, s.Entries, s.Again,
 		s.Lost, s.Doubled, s.OutOfOrder, s.DeadLetters, s.OutboxLeft)
-	return err
 }
 
 // report reads everything back. Ask when the system has come to rest; before, what is under way is counted as lost.
@@ -89,7 +80,9 @@ func (s *system) report(ctx context.Context) (summary, error) {
 		SELECT 1 FROM audit_entries WHERE order_id = orders.id AND audit_entries.amount = orders.amount)`)
 	r.Lost += c.count(`SELECT count(*) FROM payments WHERE NOT EXISTS (
 		SELECT 1 FROM orders WHERE orders.id = order_id AND orders.amount = payments.amount)`)
-	r.OutboxLeft, r.DeadLetters = c.waiting()
+	if c.err == nil {
+		r.OutboxLeft, r.DeadLetters, c.err = program.Waiting(ctx, s.Store)
+	}
 	return r, c.err
 }
 
@@ -107,22 +100,6 @@ func (c *counter) count(query string) (n int64) {
 	return n
 }
 
-// waiting is what is in the store: rows of the outbox, and dead letters.
-func (c *counter) waiting() (outbox, dead int64) {
-	if c.err != nil {
-		return 0, 0
-	}
-	status, err := c.Store.Status(c.ctx)
-	for _, q := range status.Queues {
-		dead += q.Dead
-		if q.Queue == "" {
-			outbox += q.Ready + q.Scheduled + q.Held
-		}
-	}
-	c.err = err
-	return outbox, dead
-}
-
 // events counts the different messages on the topic of orders.
 func (c *counter) events() int64 {
 	topic, err := c.topic()
@@ -130,27 +107,13 @@ func (c *counter) events() int64 {
 		c.err = errors.Join(c.err, err)
 		return 0
 	}
-	var mu sync.Mutex
 	seen := map[[2]string]bool{}
-	err = c.Broker.Consume(c.ctx, broker.Reader{Topics: []string{topic}, ToEnd: true}, func(ctx context.Context, p broker.Partition) {
-		for {
-			deliveries, end := p.Fetch(ctx, 1000, 4<<20)
-			mu.Lock()
-			for i := range deliveries {
-				id, _ := deliveries[i].Header("ce-id")
-				typ, _ := deliveries[i].Header("ce-type")
-				seen[[2]string{id, typ}] = true
-			}
-			if end != nil && !errors.Is(end, io.EOF) {
-				c.err = end
-			}
-			mu.Unlock()
-			if end != nil {
-				return
-			}
-		}
+	c.err = program.ReadTopics(c.ctx, c.Broker, []string{topic}, func(d *broker.Delivery) error {
+		id, _ := d.Header("ce-id")
+		typ, _ := d.Header("ce-type")
+		seen[[2]string{id, typ}] = true
+		return nil
 	})
-	c.err = errors.Join(c.err, err, c.ctx.Err())
 	return int64(len(seen))
 }
 
@@ -162,40 +125,4 @@ func (s *system) topic() (string, error) {
 		return "", fmt.Errorf("the app has no event %s", d.Type())
 	}
 	return e.PublishTopic, nil
-}
-
-// rest waits until nothing is left to handle or to send.
-func (s *system) rest(ctx context.Context) error {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	idle := 0
-	for idle < 2 { // a message may be on its way from the outbox to the topic
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for rest: %w", context.Cause(ctx))
-		}
-		left, err := s.unfinished(ctx)
-		if err != nil {
-			return err
-		}
-		if idle++; left > 0 {
-			idle = 0
-		}
-	}
-	return nil
-}
-
-// unfinished is how many rows wait in the outbox, and how many messages subscriptions have not finished.
-func (s *system) unfinished(ctx context.Context) (uint64, error) {
-	c := counter{ctx: ctx, system: s}
-	outbox, _ := c.waiting()
-	states, err := s.app.Topics(ctx)
-	left := uint64(outbox)
-	for i := range states {
-		for _, lag := range states[i].Lag {
-			left += lag
-		}
-	}
-	return left, errors.Join(c.err, err)
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"database/sql"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/tidings-go/tidings"
@@ -15,6 +13,7 @@ import (
 	"github.com/tidings-go/tidings/examples/delivery/order"
 	"github.com/tidings-go/tidings/examples/delivery/payment"
 	"github.com/tidings-go/tidings/examples/delivery/tracking"
+	"github.com/tidings-go/tidings/examples/internal/program"
 )
 
 // config is what a system needs.
@@ -32,12 +31,12 @@ type config struct {
 type system struct {
 	config
 	app *tidings.App
-	web *web
+	web *program.Server
 }
 
 // newSystem makes the tables and wires the modules.
 func newSystem(ctx context.Context, cfg config) (*system, error) {
-	if err := makeTables(ctx, cfg.Connection); err != nil {
+	if err := makeTables(ctx, cfg.DB); err != nil {
 		return nil, err
 	}
 	s := &system{config: cfg, app: newApp(cfg)}
@@ -65,50 +64,12 @@ func modules(cfg config) []func(app *tidings.App) {
 	}
 }
 
-// makeTables makes the modules' tables. In PostgreSQL two processes that make a table at the same moment can collide, though both say IF NOT EXISTS: who has
-// lost finds it made when it tries again.
-func makeTables(ctx context.Context, c *connect.Connection) error {
-	const tries = 3
-	var err error
-	for range tries {
-		err = nil
-		for _, schema := range []string{order.Schema, tracking.Schema, payment.Schema, audit.Schema} {
-			for statement := range strings.SplitSeq(schema, ";\n") {
-				_, failed := c.DB.ExecContext(ctx, statement)
-				err = errors.Join(err, failed)
-			}
-		}
-		if err == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("make the tables: %w", err)
+// makeTables makes the modules' tables.
+func makeTables(ctx context.Context, db *sql.DB) error {
+	return program.MakeTables(ctx, db, order.Schema, tracking.Schema, payment.Schema, audit.Schema)
 }
 
 // during runs the system, calls work when everything has started, and ends the system when work has ended.
 func (s *system) during(ctx context.Context, work func(ctx context.Context) error) error {
-	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	ended := make(chan error, 1)
-	go func() { ended <- s.app.Run(running) }()
-	select {
-	case <-s.app.Ready():
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-		stop()
-		return <-ended
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	done := make(chan error, 1)
-	go func() { done <- work(ctx) }()
-	select {
-	case err := <-ended: // it has failed
-		cancel(err)
-		return errors.Join(err, <-done)
-	case err := <-done:
-		stop()
-		return errors.Join(err, <-ended)
-	}
+	return program.During(ctx, work, s.app)
 }

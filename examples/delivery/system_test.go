@@ -3,23 +3,19 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/url"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/tidings-go/tidings"
-	"github.com/tidings-go/tidings/connect"
 	"github.com/tidings-go/tidings/examples/delivery/audit"
 	"github.com/tidings-go/tidings/examples/delivery/notification"
 	"github.com/tidings-go/tidings/examples/delivery/order"
 	"github.com/tidings-go/tidings/examples/delivery/tracking"
+	"github.com/tidings-go/tidings/examples/internal/program"
+	"github.com/tidings-go/tidings/examples/internal/trial"
 	"github.com/tidings-go/tidings/internal/testenv"
 	"github.com/tidings-go/tidings/tidingstest"
 )
@@ -29,64 +25,20 @@ type place struct{ broker, store string }
 
 func embeddedPlace(t *testing.T) place {
 	t.Helper()
-	here := "embedded:" + url.PathEscape(t.TempDir())
+	here := trial.Embedded(t)
 	return place{here, here}
 }
 
 func memoryPlace(t *testing.T) place {
 	t.Helper()
-	return place{"memory:", sqliteURL(t)}
+	return place{"memory:", trial.SQLite(t, "delivery.db")}
 }
 
-func sqliteURL(t *testing.T) string {
-	t.Helper()
-	return "sqlite://" + filepath.Join(t.TempDir(), "delivery.db")
-}
-
-// newEnv is the name of an environment of the test's own, so that tests can share a broker.
-func newEnv() string { return "delivery-" + strings.ToLower(rand.Text()[:8]) }
-
-// newDatabase makes a PostgreSQL database and drops it after the test.
-func newDatabase(t *testing.T) string {
-	t.Helper()
-	server, name := testenv.Postgres(t), "delivery_"+strings.ToLower(rand.Text()[:8])
-	do := func(statement string) {
-		c, err := connect.Open(context.WithoutCancel(t.Context()), connect.Config{Store: server, SQL: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = c.DB.Exec(statement)
-		if err = errors.Join(err, c.Close()); err != nil {
-			t.Error(err)
-		}
-	}
-	do("CREATE DATABASE " + name)
-	t.Cleanup(func() { do("DROP DATABASE " + name + " WITH (FORCE)") })
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Path = "/" + name
-	return u.String()
-}
-
-// open opens what a system needs, with the tables made.
+// open opens what a system needs.
 func open(t *testing.T, p place) config {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	c, err := connect.Open(t.Context(), connect.Config{Broker: p.broker, Store: p.store, SQL: true, Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if bad := c.Close(); bad != nil {
-			t.Error(bad)
-		}
-	})
-	if err = makeTables(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-	return config{Connection: c, Env: newEnv(), AuditWait: 50 * time.Millisecond, Addr: "127.0.0.1:0", Log: log}
+	c := trial.Open(t, p.broker, p.store)
+	return config{Connection: c, Env: trial.Name("delivery-"), AuditWait: 50 * time.Millisecond, Addr: "127.0.0.1:0", Log: trial.Log(t)}
 }
 
 // start runs a system until the test ends. add, if it is not nil, adds modules.
@@ -99,44 +51,8 @@ func start(t *testing.T, p place, add func(s *system)) *system {
 	if add != nil {
 		add(s)
 	}
-	begin(t, s)
+	trial.Run(t, s.during)
 	return s
-}
-
-// begin runs a system until the test ends.
-func begin(t *testing.T, s *system) {
-	t.Helper()
-	ready, ended := make(chan struct{}), make(chan error, 1)
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	go func() {
-		ended <- s.during(ctx, func(ctx context.Context) error {
-			close(ready)
-			<-ctx.Done()
-			return nil
-		})
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	select {
-	case <-ready:
-	case err := <-ended:
-		ended <- nil
-		t.Fatalf("the system ended: %v", err)
-	}
-}
-
-// ask calls a request, which must succeed.
-func ask[Q, R any](t *testing.T, s *system, request *tidings.Request[Q, R], question Q) R {
-	t.Helper()
-	answer, err := request.Call(t.Context(), s.app, question)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer
 }
 
 func TestLoadEmbedded(t *testing.T) {
@@ -146,12 +62,12 @@ func TestLoadEmbedded(t *testing.T) {
 
 func TestLoadOnNATSAndPostgreSQL(t *testing.T) {
 	t.Parallel()
-	testLoad(t, place{testenv.NATS(t), newDatabase(t)})
+	testLoad(t, place{testenv.NATS(t), trial.Postgres(t, "delivery")})
 }
 
 func TestLoadOnNATSAndSQLite(t *testing.T) {
 	t.Parallel()
-	testLoad(t, place{testenv.NATS(t), sqliteURL(t)})
+	testLoad(t, place{testenv.NATS(t), trial.SQLite(t, "delivery.db")})
 }
 
 // testLoad makes requests, and then breaks the database to see that the summary tells.
@@ -163,11 +79,11 @@ func testLoad(t *testing.T, p place) {
 		requests = 20_000
 	}
 	var out bytes.Buffer
-	if err := s.load(t.Context(), options{load: requests, output: "json"}, &out); err != nil {
+	if err := s.load(t.Context(), options{Flags: program.Flags{Load: requests, Output: "json"}}, &out); err != nil {
 		t.Fatalf("%v: %s", err, &out)
 	}
 	var r summary
-	if err := json.Unmarshal(out.Bytes(), &r); err != nil || !r.fine() || r.Requests != requests || r.Orders < 32 || r.Entries != r.Orders || r.Steps <= r.Orders || r.PerSecond == 0 {
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil || !r.Fine() || r.Requests != requests || r.Orders < 32 || r.Entries != r.Orders || r.Steps <= r.Orders || r.PerSecond == 0 {
 		t.Errorf("%v: %s", err, &out)
 	}
 	for _, harm := range []struct {
@@ -183,7 +99,7 @@ func testLoad(t *testing.T, p place) {
 		if _, err := s.DB.ExecContext(t.Context(), harm.statement); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := s.report(t.Context()); err != nil || got.fine() || !harm.shows(got) {
+		if got, err := s.report(t.Context()); err != nil || got.Fine() || !harm.shows(got) {
 			t.Errorf("%s: %v, %+v", harm.statement, err, got)
 		}
 	}
@@ -199,7 +115,7 @@ func TestModulesStartInAnyOrder(t *testing.T) {
 	}{
 		{"memory", memoryPlace, 5},
 		{"embedded", embeddedPlace, 2},
-		{"nats", func(t *testing.T) place { t.Helper(); return place{testenv.NATS(t), sqliteURL(t)} }, 1},
+		{"nats", func(t *testing.T) place { t.Helper(); return place{testenv.NATS(t), trial.SQLite(t, "delivery.db")} }, 1},
 	} {
 		if testenv.Soak() {
 			run.turns = 6 // then it begins anew
@@ -217,6 +133,9 @@ func TestModulesStartInAnyOrder(t *testing.T) {
 func testOrder(t *testing.T, p place, turn int) {
 	t.Helper()
 	cfg := open(t, p)
+	if err := makeTables(t.Context(), cfg.DB); err != nil {
+		t.Fatal(err)
+	}
 	app := newApp(cfg)
 	const orders = 3
 	add := append(modules(cfg), func(app *tidings.App) {
@@ -245,10 +164,10 @@ func testOrder(t *testing.T, p place, turn int) {
 		add[(i+turn)%len(add)](app)
 	}
 	s := &system{config: cfg, app: app, web: addWeb(app, cfg)}
-	begin(t, s)
+	trial.Run(t, s.during)
 	testenv.Eventually(t, 30*time.Second, func() error {
 		var err error
-		heard := ask(t, s, notification.LatestNotices, notification.Latest{})
+		heard := trial.Ask(t, s.app, notification.LatestNotices, notification.Latest{})
 		different := map[string]bool{}
 		for _, n := range heard.Latest {
 			different[n.Event+string(n.Data)] = true
@@ -256,7 +175,7 @@ func testOrder(t *testing.T, p place, turn int) {
 		if len(different) != 3*orders {
 			err = fmt.Errorf("notices %v", different)
 		}
-		if entries := ask(t, s, audit.LatestEntries, audit.Latest{}); len(entries) != orders {
+		if entries := trial.Ask(t, s.app, audit.LatestEntries, audit.Latest{}); len(entries) != orders {
 			err = errors.Join(err, fmt.Errorf("audit entries %v", entries))
 		}
 		for n := range orders {
@@ -287,7 +206,7 @@ func TestOldMessagesAreHandled(t *testing.T) {
 		if err == nil && (len(j.Steps) != 1 || j.Steps[0] != "ordered 0 items for 9.95 EUR") {
 			t.Errorf("tracked %+v", j)
 		}
-		if heard := ask(t, s, notification.LatestNotices, notification.Latest{}); heard.Count != 2 || heard.Latest[0].Event != "order.OrderCreated.v1" {
+		if heard := trial.Ask(t, s.app, notification.LatestNotices, notification.Latest{}); heard.Count != 2 || heard.Latest[0].Event != "order.OrderCreated.v1" {
 			err = errors.Join(err, fmt.Errorf("heard %+v", heard))
 		}
 		r, failed := s.report(t.Context())
@@ -302,13 +221,13 @@ func TestOldMessagesAreHandled(t *testing.T) {
 func TestOrdersWaitForTheLedger(t *testing.T) {
 	t.Parallel()
 	s := start(t, memoryPlace(t), nil)
-	ask(t, s, audit.CloseLedger, audit.Close{Closed: true})
+	trial.Ask(t, s.app, audit.CloseLedger, audit.Close{Closed: true})
 	for n := range 10 { // a full batch, so that it is tried at once
 		c := order.Create{OrderID: fmt.Sprint("o-", n), Amount: 5, CustomerID: "ada", Currency: "EUR", Items: []string{"cup"}}
 		if n == 0 {
 			c.Amount = 2_000_000_00
 		}
-		ask(t, s, order.CreateOrder, c)
+		trial.Ask(t, s.app, order.CreateOrder, c)
 	}
 	testenv.Eventually(t, 20*time.Second, func() error {
 		stats := s.app.Stats()[0] // those of the audit
@@ -318,7 +237,7 @@ func TestOrdersWaitForTheLedger(t *testing.T) {
 		}
 		return err
 	})
-	ask(t, s, audit.CloseLedger, audit.Close{Closed: false})
+	trial.Ask(t, s.app, audit.CloseLedger, audit.Close{Closed: false})
 	testenv.Eventually(t, 30*time.Second, func() error { // nine are entered, and the one over too much is refused
 		r, err := s.report(t.Context())
 		if err == nil && (r.Entries != 9 || r.DeadLetters != 1) {

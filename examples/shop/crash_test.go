@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/examples/internal/trial"
 	"github.com/tidings-go/tidings/examples/shop/customer"
 	"github.com/tidings-go/tidings/internal/testenv"
 )
@@ -24,27 +25,10 @@ func TestNothingIsLostWhenItIsKilledEmbedded(t *testing.T) {
 	args := []string{"--broker", p.broker, "--store", p.store, "--addr", "127.0.0.1:0", "-o", "json"}
 	seen := open(t, place{"memory:", p.store}, "")
 	for range kills {
-		before := seen.steps(t)
-		cmd := program(t.Context(), append(args, "--load", "1000000")...)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		testenv.Eventually(t, time.Minute, func() error {
-			if n := seen.steps(t) - before; n < 30 {
-				return fmt.Errorf("%d steps in this life", n)
-			}
-			return nil
-		})
-		<-time.After(rand.N(200 * time.Millisecond))
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		if cmd.Wait() == nil {
-			t.Error("it ended before it was killed")
-		}
+		trial.KillAtWork(t, 30, func() int64 { return seen.steps(t) }, append(args, "--load", "1000000")...)
 	}
-	s := finish(t, append(args, "--load", "200")...)
-	if !s.fine() || s.Steps < int64(30*kills) {
+	s := trial.Summary[summary](t, append(args, "--load", "200")...)
+	if !s.Fine() || s.Steps < int64(30*kills) {
 		t.Errorf("%+v", s)
 	}
 	t.Logf("%+v", s)
@@ -52,7 +36,7 @@ func TestNothingIsLostWhenItIsKilledEmbedded(t *testing.T) {
 
 func TestNothingIsLostWhenProcessesAreKilledOnNATSAndSQLite(t *testing.T) {
 	t.Parallel()
-	testKills(t, place{testenv.NATS(t) + "?partitions=4&lease_ttl=2s", sqliteURL(t)}, 1)
+	testKills(t, place{testenv.NATS(t) + "?partitions=4&lease_ttl=2s", trial.SQLite(t, placeholder+".db")}, 1)
 }
 
 func TestNothingIsLostWhenProcessesAreKilledOnKafkaAndPostgreSQL(t *testing.T) {
@@ -67,7 +51,7 @@ func testKills(t *testing.T, p place, rounds int) {
 	if testenv.Soak() {
 		rounds *= 10
 	}
-	f := &fleet{t: t, place: p, prefix: newPrefix(), load: newLoad(""), processes: map[string]*running{}}
+	f := &fleet{t: t, place: p, prefix: newPrefix(), load: newLoad(""), processes: map[string]*trial.Process{}}
 	l := f.load
 	seen := open(t, p, f.prefix)
 	for _, name := range []string{customers, products, readers} {
@@ -94,11 +78,12 @@ func testKills(t *testing.T, p place, rounds int) {
 		for _, victim := range []string{"relay of customers", readers, customers, "relay of products", products, second} {
 			seen.progress(t, l)
 			<-time.After(rand.N(100 * time.Millisecond))
-			f.processes[victim].kill()
+			f.processes[victim].Kill()
 			if victim == readers { // the other one does all of the work meanwhile
 				seen.progress(t, l)
 			}
-			f.again(victim)
+			f.processes[victim].Again()
+			f.tell(victim)
 		}
 	}
 	seen.progress(t, l)
@@ -107,7 +92,7 @@ func testKills(t *testing.T, p place, rounds int) {
 	resting, end := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer end()
 	s, err := seen.reportAtRest(resting, l)
-	if err != nil || !s.fine() || s.Steps+s.Views != s.Events {
+	if err != nil || !s.Fine() || s.Steps+s.Views != s.Events {
 		t.Errorf("%v, %+v", err, s)
 	}
 	if s.Again == 0 {
@@ -125,37 +110,35 @@ type fleet struct {
 	place     place
 	prefix    string
 	load      *load
-	processes map[string]*running
+	processes map[string]*trial.Process
 }
 
-// run starts a service, and tells clients where it is now.
+// run starts a service.
 func (f *fleet) run(name string) {
 	f.t.Helper()
-	r := begin(f.t, program(context.WithoutCancel(f.t.Context()), "--broker", f.place.broker, "--store", f.place.store, "--prefix", f.prefix,
+	f.processes[name] = trial.Start(f.t, trial.Program(f.t, "--broker", f.place.broker, "--store", f.place.store, "--prefix", f.prefix,
 		"--relay=false", "--role", strings.TrimPrefix(name, "second "), "--addr", "127.0.0.1:0"))
-	_, url, _ := strings.Cut(r.lines[0], " is at ")
-	f.processes[name] = r
+	f.tell(name)
+}
+
+// tell waits until a service has started, and tells clients where it is now.
+func (f *fleet) tell(name string) {
+	f.t.Helper()
+	if strings.HasPrefix(name, "relay of ") {
+		return
+	}
+	f.processes[name].Lines("")
 	f.load.mu.Lock()
 	defer f.load.mu.Unlock()
-	f.load.urls[name] = url
+	f.load.urls[name] = f.processes[name].URL()
 }
 
 // relay starts the relay of a service.
 func (f *fleet) relay(name string) {
 	f.t.Helper()
 	store := strings.ReplaceAll(f.place.store, placeholder, name)
-	cmd := exec.CommandContext(context.WithoutCancel(f.t.Context()), tool(f.t), "relay", "--broker", f.place.broker, "--store", store)
-	f.processes["relay of "+name] = launch(f.t, cmd)
-}
-
-// again starts what was killed.
-func (f *fleet) again(name string) {
-	f.t.Helper()
-	if service, ok := strings.CutPrefix(name, "relay of "); ok {
-		f.relay(service)
-		return
-	}
-	f.run(name)
+	cmd := exec.CommandContext(context.WithoutCancel(f.t.Context()), tool.Path(f.t), "relay", "--broker", f.place.broker, "--store", store)
+	f.processes["relay of "+name] = trial.Start(f.t, cmd)
 }
 
 // steps are how many the reader has taken.

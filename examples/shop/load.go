@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -13,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tidings-go/tidings/examples/internal/program"
 
 	"github.com/google/uuid"
 )
@@ -23,24 +22,15 @@ const shoppers = 32
 // patience is for how long a request is sent again when it fails for want of a service.
 const patience = time.Minute
 
-// errWrong says that the summary shows what should not be.
-var errWrong = errors.New("something is wrong")
-
 // load makes requests over HTTP as fast as possible, waits until everything has come to rest, and reports.
 func (s *shop) load(ctx context.Context, o options, out io.Writer) error {
-	l := newLoad(s.web.url())
-	l.run(ctx, o.load)
-	summary, err := s.reportAtRest(ctx, l)
+	l := newLoad(s.web.URL())
+	l.run(ctx, o.Load)
+	r, err := s.reportAtRest(ctx, l)
 	if err != nil {
 		return err
 	}
-	if err := summary.print(out, o.output); err != nil {
-		return err
-	}
-	if !summary.fine() {
-		return errWrong
-	}
-	return nil
+	return o.Print(out, &r)
 }
 
 // load is what clients share. What they were told is done is held against what is there in the end.
@@ -61,7 +51,7 @@ type load struct {
 func newLoad(url string) *load {
 	return &load{
 		urls:    map[string]string{customers: url, products: url},
-		client:  &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: shoppers}, Timeout: 20 * time.Second},
+		client:  program.Client(shoppers),
 		changes: map[uuid.UUID]int64{}, views: map[uuid.UUID]int64{},
 	}
 }
@@ -133,13 +123,9 @@ const view = "/view"
 
 // insist makes a request until it is answered. All attempts have the same idempotency key, so that the command takes effect once.
 func (l *load) insist(ctx context.Context, c call) (retries int, err error) {
-	data, err := json.Marshal(c.body)
-	if err != nil {
-		return 0, err
-	}
 	key, deadline := uuid.NewString(), time.Now().Add(patience)
 	for {
-		status, err := l.post(ctx, l.url(c.role)+c.path, key, data)
+		status, _, err := program.Post(ctx, l.client, l.url(c.role)+c.path, key, c.body)
 		if err == nil || status != 0 && status < http.StatusInternalServerError || time.Now().After(deadline) {
 			return retries, err
 		}
@@ -157,27 +143,6 @@ func (l *load) url(role string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.urls[role]
-}
-
-func (l *load) post(ctx context.Context, url, key string, data []byte) (status int, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(data))
-	if err != nil {
-		return 0, err
-	}
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Idempotency-Key", key)
-	response, err := l.client.Do(r)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = response.Body.Close() }() // it is read to its end
-	if _, err = io.Copy(io.Discard, response.Body); err != nil {
-		return 0, err
-	}
-	if response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", url, response.Status)
-	}
-	return response.StatusCode, err
 }
 
 func (l *load) note(c call, took time.Duration, retries int, err error) {
@@ -204,12 +169,5 @@ func (l *load) done() int {
 
 // fill tells how fast it went.
 func (l *load) fill(s *summary) {
-	s.Requests, s.Failed, s.Again, s.Seconds = len(l.took), l.failed, l.again, l.lasted.Seconds()
-	slices.Sort(l.took)
-	if n := len(l.took); n > 0 {
-		s.PerSecond = float64(n) / s.Seconds
-		s.Median, s.P99 = milliseconds(l.took[n/2]), milliseconds(l.took[n*99/100])
-	}
+	s.Requests, s.Failed, s.Again, s.Speed = len(l.took), l.failed, l.again, program.SpeedOf(l.took, l.lasted)
 }
-
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

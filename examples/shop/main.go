@@ -9,14 +9,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/url"
-	"os"
-	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
+
+	"github.com/tidings-go/tidings/examples/internal/program"
 )
 
 // options are the command line.
@@ -26,22 +23,10 @@ type options struct {
 	relay    bool
 	data     string
 	embedded bool // neither broker nor store was named
-	load     int
-	output   string
+	program.Flags
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	o, err := parse(os.Args[1:])
-	if err == nil {
-		err = run(ctx, o, os.Stdout)
-	}
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "shop:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("shop", parse, run) }
 
 func parse(args []string) (options, error) {
 	var o options
@@ -53,56 +38,47 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.relay, "relay", true, "publish what the services commit; --relay=false leaves that to 'tidings relay'")
 	flags.StringVar(&o.Prefix, "prefix", "", "begin the names of topics and services with this, where several shops share a broker")
 	flags.StringVar(&o.Addr, "addr", "127.0.0.1:8080", "where to listen; port 0 is any free one")
-	flags.IntVar(&o.load, "load", 0, "make this many requests as fast as possible, read everything back, print a summary and end")
-	flags.StringVar(&o.output, "o", "text", "how to print the summary: text or json")
-	if err := flags.Parse(args); err != nil {
+	if err := o.Parse(flags, args); err != nil {
 		return o, err
 	}
 	o.Roles, o.NoRelay = []string{o.role}, !o.relay
 	if o.role == "all" {
 		o.Roles = []string{customers, products, readers}
 	}
-	return o, o.check(flags.Args())
+	return o, o.check()
 }
 
-func (o *options) check(rest []string) error {
+func (o *options) check() error {
 	switch {
-	case len(rest) > 0:
-		return fmt.Errorf("%q: want flags only", rest[0])
 	case !slices.Contains([]string{customers, products, readers, "all"}, o.role):
 		return fmt.Errorf("--role %q: want customers, products, reader or all", o.role)
-	case o.load < 0:
-		return fmt.Errorf("--load %d: want a positive number", o.load)
-	case o.load > 0 && (o.role != "all" || !o.relay):
+	case o.Load > 0 && (o.role != "all" || !o.relay):
 		return errors.New("--load needs everything in this process: leave out --role and --relay")
-	case o.output != "text" && o.output != "json":
-		return fmt.Errorf("-o %q: want text or json", o.output)
 	}
 	return nil
 }
 
 // run opens what the services need and runs them, until ctx ends or the load is done.
 func run(ctx context.Context, o options, out io.Writer) (err error) {
-	cleanUp, err := o.place()
+	dir, cleanUp, err := program.Folder("shop", o.data, o.Broker == "" || o.Store == "")
 	if err != nil {
 		return err
 	}
 	defer cleanUp()
-	level := slog.LevelInfo
-	if o.load > 0 {
-		level = slog.LevelWarn
+	if err = o.place(dir); err != nil {
+		return err
 	}
-	o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	o.Log = o.Logger()
 	s, err := newShop(ctx, o.config)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	return s.during(ctx, func(ctx context.Context) error {
-		if o.load > 0 {
+		if o.Load > 0 {
 			return s.load(ctx, o, out)
 		}
-		if _, err := io.WriteString(out, welcome(&o, s.web.url())); err != nil {
+		if _, err := io.WriteString(out, welcome(&o, s.web.URL())); err != nil {
 			return err
 		}
 		<-ctx.Done()
@@ -110,26 +86,13 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	})
 }
 
-// place completes the URLs: with a folder for what is embedded, which the returned function removes if it is a temporary one, and with a schema for each service.
-func (o *options) place() (cleanUp func(), err error) {
-	cleanUp, o.embedded = func() {}, o.Broker == "" && o.Store == ""
-	if o.data == "" && (o.Broker == "" || o.Store == "") {
-		if o.data, cleanUp, err = temporary(); err != nil {
-			return cleanUp, err
-		}
-	}
-	if o.data, err = filepath.Abs(o.data); err != nil {
-		return cleanUp, err
-	}
-	o.Broker = cmp.Or(o.Broker, "embedded:"+url.PathEscape(o.data))
-	o.Store = cmp.Or(o.Store, "sqlite:"+url.PathEscape(o.data)+"/"+placeholder+".db")
+// place completes the URLs: with the folder for what is embedded, and with a schema for each service.
+func (o *options) place(dir string) (err error) {
+	o.data, o.embedded = dir, o.Broker == "" && o.Store == ""
+	o.Broker = cmp.Or(o.Broker, "embedded:"+url.PathEscape(dir))
+	o.Store = cmp.Or(o.Store, "sqlite:"+url.PathEscape(dir)+"/"+placeholder+".db")
 	o.Store, err = storeOfEach(o.Store)
-	return cleanUp, err
-}
-
-func temporary() (dir string, remove func(), err error) {
-	dir, err = os.MkdirTemp("", "shop-")
-	return dir, func() { _ = os.RemoveAll(dir) }, err // what stays is the system's to clean up
+	return err
 }
 
 // storeOfEach is a store's URL in which each service has a place of its own.

@@ -3,7 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,45 +12,30 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidings-go/tidings/examples/internal/trial"
 	"github.com/tidings-go/tidings/internal/testenv"
 )
 
-// TestMain makes this binary the program when a test says so, so that tests can start and kill it.
-func TestMain(m *testing.M) {
-	if testenv.Child() == "shop" {
-		main()
-		os.Exit(0)
-	}
-	code := m.Run()
-	if dir := toolDir.Load(); dir != nil {
-		_ = os.RemoveAll(*dir)
-	}
-	os.Exit(code)
-}
+// tool is the command tidings.
+var tool trial.Tool
+
+func TestMain(m *testing.M) { trial.Main(m, main, tool.Remove) }
 
 // The program prints lines to try; each of them works as it is printed, one after the other.
 func TestTheLinesThatItPrintsWork(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "a shop")
-	r := begin(t, program(t.Context(), "--addr", "127.0.0.1:0", "--data", data))
-	curls := r.starting("curl ")
+	first := trial.Start(t, trial.Program(t, "--addr", "127.0.0.1:0", "--data", data))
+	curls := first.Lines("curl ")
 	if len(curls) != len(lines) {
 		t.Errorf("it printed %d lines to try", len(curls))
 	}
-	for _, line := range curls {
-		testenv.Eventually(t, 20*time.Second, func() error { // what an event leads to takes a moment
-			answer, bad := exec.CommandContext(t.Context(), "sh", "-c", line).Output()
-			if bad != nil || !json.Valid(answer) || bytes.Contains(answer, []byte(`"code":`)) && !bytes.Contains(answer, []byte(`"openapi"`)) {
-				return fmt.Errorf("%s: %w: %s", line, bad, answer)
-			}
-			return nil
-		})
-	}
-	commands := r.starting("go run ./")
+	trial.Curl(t, curls)
+	commands := first.Lines("go run ./")
 	if len(commands) != 2 {
 		t.Fatalf("it printed %q", commands)
 	}
-	letters := strings.Replace(commands[0], "go run ./cmd/tidings", tool(t), 1)
+	letters := strings.Replace(commands[0], "go run ./cmd/tidings", tool.Path(t), 1)
 	testenv.Eventually(t, 20*time.Second, func() error {
 		out, err := exec.CommandContext(t.Context(), "sh", "-c", letters).CombinedOutput()
 		if err != nil || !bytes.Contains(out, []byte("customer.updated")) {
@@ -58,29 +43,18 @@ func TestTheLinesThatItPrintsWork(t *testing.T) {
 		}
 		return nil
 	})
-	second := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(commands[1], "go run ./examples/shop", "exec "+os.Args[0], 1))
-	second.Env = testenv.AsChild("shop")
-	joined := begin(t, second)
-	if got := strings.Join(joined.lines, "\n"); !strings.Contains(got, "The shop (reader) is at") || len(joined.starting("curl ")) != 4 {
-		t.Errorf("the second reader printed %s", got)
+	join := strings.Replace(commands[1], "go run ./examples/shop", "exec "+os.Args[0], 1)
+	second := trial.Start(t, trial.AsProgram(exec.CommandContext(t.Context(), "sh", "-c", join)))
+	if len(second.Lines("The shop (reader) is at")) != 1 || len(second.Lines("curl ")) != 4 {
+		t.Errorf("the second reader printed %q", second.Lines(""))
 	}
-	joined.interrupt(t)
-	r.interrupt(t)
+	second.Interrupt()
+	first.Interrupt()
 }
 
 func TestTheReadmeHasTheSameLines(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	o := options{config: config{Roles: []string{customers, products, readers}, Store: "sqlite:FOLDER/" + placeholder + ".db"}, data: "FOLDER", embedded: true}
-	for line := range strings.Lines(welcome(&o, "http://127.0.0.1:8080")) {
-		line = strings.ReplaceAll(line, "'sqlite:FOLDER/reader.db'", "sqlite:FOLDER/reader.db")
-		line = strings.ReplaceAll(line, "'FOLDER'", "FOLDER")
-		if (strings.HasPrefix(line, "curl ") || strings.HasPrefix(line, "go run")) && !strings.Contains(string(readme), line) {
-			t.Errorf("README.md lacks %s", line)
-		}
-	}
+	trial.Readme(t, strings.NewReplacer("'sqlite:FOLDER/reader.db'", "sqlite:FOLDER/reader.db", "'FOLDER'", "FOLDER").Replace(welcome(&o, "http://127.0.0.1:8080")))
 }
 
 // The processes that the README starts on Kafka and PostgreSQL work together.
@@ -92,32 +66,29 @@ func TestTheProcessesOfTheReadmeWork(t *testing.T) {
 	}
 	_, text, _ := strings.Cut(string(readme), "createdb shop\n")
 	text, _, _ = strings.Cut(text, "```")
-	database, prefix := newDatabase(t)+"&pool_max_conns=6", newPrefix()
+	database, prefix := trial.Postgres(t, "shop")+"&pool_max_conns=6", newPrefix()
 	here := strings.NewReplacer(
 		`at="--broker kafka://localhost --store postgres://localhost/shop"`, "at='--broker "+testenv.Kafka(t)+" --store "+database+" --prefix "+prefix+"'",
 		"kafka://localhost", testenv.Kafka(t), "postgres://localhost/shop?", database+"&", "127.0.0.1:808", "127.0.0.1:0 #",
-		"go run ./examples/shop", "exec "+os.Args[0], "go run ./cmd/tidings", "exec "+tool(t), " &\n", "\n",
+		"go run ./examples/shop", "exec "+os.Args[0], "go run ./cmd/tidings", "exec "+tool.Path(t), " &\n", "\n",
 	).Replace(text)
 	variable, commands, _ := strings.Cut(here, "\n")
 	urls := map[string]string{}
 	for line := range strings.Lines(commands) {
 		cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "sh", "-c", variable+"\n"+line)
 		if strings.Contains(line, " relay ") {
-			launch(t, cmd)
+			trial.Start(t, cmd)
 			continue
 		}
-		cmd.Env = testenv.AsChild("shop")
-		r := begin(t, cmd)
-		role, url, _ := strings.Cut(strings.TrimPrefix(r.lines[0], "The shop ("), ") is at ")
+		p := trial.Start(t, trial.AsProgram(cmd))
+		role, url, _ := strings.Cut(strings.TrimPrefix(p.Lines("The shop (")[0], "The shop ("), ") is at ")
 		urls[role] = url
 	}
 	const id = `"0a000000-0000-4000-8000-000000000001"`
-	if status, _, answer := send(t, "POST", urls[customers]+"/customers", `{"customer_id":`+id+`,"name":"Ada","email":"ada@example.com"}`); status != 200 {
-		t.Errorf("%d %s", status, answer)
-	}
+	trial.Send(t, "POST", urls[customers]+"/customers", `{"customer_id":`+id+`,"name":"Ada","email":"ada@example.com"}`).Want(t, 200, id)
 	testenv.Eventually(t, 60*time.Second, func() error {
-		if status, _, answer := send(t, "POST", urls[readers]+"/reader/find", `{"id":`+id+`}`); status != 200 {
-			return fmt.Errorf("%d %s", status, answer)
+		if a := trial.Send(t, "POST", urls[readers]+"/reader/find", `{"id":`+id+`}`); a.Status != 200 {
+			return errors.New(a.String())
 		}
 		return nil
 	})

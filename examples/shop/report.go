@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
-	"io"
-	"time"
+
+	"github.com/tidings-go/tidings"
+	"github.com/tidings-go/tidings/examples/internal/program"
+	"github.com/tidings-go/tidings/examples/shop/customer"
+	"github.com/tidings-go/tidings/examples/shop/product"
+	"github.com/tidings-go/tidings/store"
 
 	"github.com/google/uuid"
 )
@@ -14,13 +17,10 @@ import (
 // summary tells what became of all customers and products. It is worked out by reading the three databases and the broker back: the rows of customers and products are the truth, and
 // what clients were told, what is on the topics and what the reader has done are compared with it.
 type summary struct {
-	Requests  int     `json:"requests"`
-	Failed    int     `json:"failed"`
-	Again     int     `json:"sent_again"`
-	Seconds   float64 `json:"seconds"`
-	PerSecond float64 `json:"per_second"`
-	Median    float64 `json:"median_ms"`
-	P99       float64 `json:"p99_ms"`
+	Requests int `json:"requests"`
+	Failed   int `json:"failed"`
+	Again    int `json:"sent_again"`
+	program.Speed
 
 	Customers int `json:"customers"`
 	Products  int `json:"products"`
@@ -41,16 +41,14 @@ type summary struct {
 	OutboxLeft  int64 `json:"outbox_left"`
 }
 
-// fine reports whether nothing is wrong.
-func (s *summary) fine() bool {
+// Fine reports whether nothing is wrong.
+func (s *summary) Fine() bool {
 	return s.Failed == 0 && s.Lost == 0 && s.Duplicate == 0 && s.OutOfOrder == 0 && s.DeadLetters == 0 && s.OutboxLeft == 0
 }
 
-func (s *summary) print(out io.Writer, format string) error {
-	if format == "json" {
-		return json.NewEncoder(out).Encode(s)
-	}
-	_, err := fmt.Fprintf(out, `requests        %d (%d failed, %d sent again) in %.1f s: %.0f per second, median %.1f ms, 99%% within %.1f ms
+// String is the summary as text.
+func (s *summary) String() string {
+	return fmt.Sprintf(`requests        %d (%d failed, %d sent again) in %v
 customers       %d
 products        %d
 events          %d, %d of them views
@@ -60,14 +58,13 @@ duplicate       %d
 out_of_order    %d
 dead letters    %d
 left in outbox  %d
-`, s.Requests, s.Failed, s.Again, s.Seconds, s.PerSecond, s.Median, s.P99, s.Customers, s.Products, s.Events, s.Views, s.Steps,
+`, s.Requests, s.Failed, s.Again, s.Speed, s.Customers, s.Products, s.Events, s.Views, s.Steps,
 		s.Lost, s.Duplicate, s.OutOfOrder, s.DeadLetters, s.OutboxLeft)
-	return err
 }
 
 // reportAtRest waits until everything has come to rest, and reports.
 func (s *shop) reportAtRest(ctx context.Context, l *load) (summary, error) {
-	if err := s.rest(ctx); err != nil {
+	if err := program.Rest(ctx, []*tidings.App{s.service(readers).app}, s.stores()...); err != nil {
 		return summary{}, err
 	}
 	r, err := s.report(ctx, l)
@@ -90,7 +87,7 @@ func (s *shop) report(ctx context.Context, l *load) (summary, error) {
 
 	wire, steps, counted := newTally(), newTally(), map[uuid.UUID]int64{}
 	if err == nil {
-		err = s.readTopics(ctx, wire)
+		err = program.ReadTopics(ctx, s.broker, []string{s.Prefix + customer.Topic, s.Prefix + product.Topic}, wire.message)
 	}
 	if err == nil {
 		err = pairs(ctx, readerDB, `SELECT id, revision FROM steps ORDER BY id, step`, func(id uuid.UUID, revision int64) {
@@ -102,7 +99,7 @@ func (s *shop) report(ctx context.Context, l *load) (summary, error) {
 		err = pairs(ctx, readerDB, `SELECT product_id, count FROM views`, func(id uuid.UUID, n int64) { counted[id] = n })
 	}
 	if err == nil {
-		r.OutboxLeft, r.DeadLetters, err = s.waiting(ctx)
+		r.OutboxLeft, r.DeadLetters, err = program.Waiting(ctx, s.stores()...)
 	}
 	r.Events = wire.messages
 	for _, t := range []*tally{wire, steps} {
@@ -140,56 +137,11 @@ func pairs(ctx context.Context, db *sql.DB, query string, each func(id uuid.UUID
 	return nil
 }
 
-// waiting is how many messages are in the outboxes, and how many are given up.
-func (s *shop) waiting(ctx context.Context) (outbox, dead int64, err error) {
-	for _, have := range s.services {
-		status, err := have.Store.Status(ctx)
-		if err != nil {
-			return 0, 0, fmt.Errorf("report: %s: %w", have.role, err)
-		}
-		for _, q := range status.Queues {
-			dead += q.Dead
-			if q.Queue == "" {
-				outbox += q.Ready + q.Scheduled + q.Held
-			}
-		}
+// stores are those of all services.
+func (s *shop) stores() []store.Admin {
+	list := make([]store.Admin, len(s.services))
+	for i, have := range s.services {
+		list[i] = have.Store
 	}
-	return outbox, dead, nil
-}
-
-// rest waits until nothing is left to send or to handle.
-func (s *shop) rest(ctx context.Context) error {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for idle := 0; idle < 2; idle++ { // a message may be on its way from the outbox to the topic
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for rest: %w", context.Cause(ctx))
-		}
-		left, err := s.unfinished(ctx)
-		if err != nil {
-			return err
-		}
-		if left > 0 {
-			idle = -1
-		}
-	}
-	return nil
-}
-
-// unfinished is how many rows wait in the outboxes, and how many messages the reader has not finished.
-func (s *shop) unfinished(ctx context.Context) (uint64, error) {
-	outbox, _, err := s.waiting(ctx)
-	if err != nil {
-		return 0, err
-	}
-	left := uint64(outbox)
-	states, err := s.service(readers).app.Topics(ctx)
-	for i := range states {
-		for _, lag := range states[i].Lag {
-			left += lag
-		}
-	}
-	return left, err
+	return list
 }

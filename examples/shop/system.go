@@ -3,14 +3,15 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tidings-go/tidings"
 	"github.com/tidings-go/tidings/broker"
 	"github.com/tidings-go/tidings/connect"
+	"github.com/tidings-go/tidings/examples/internal/program"
 	"github.com/tidings-go/tidings/examples/shop/customer"
 	"github.com/tidings-go/tidings/examples/shop/product"
 	"github.com/tidings-go/tidings/examples/shop/reader"
@@ -42,7 +43,7 @@ type shop struct {
 	config
 	broker   broker.Broker
 	services []*service
-	web      *web
+	web      *program.Server
 	closers  []func() error
 }
 
@@ -67,7 +68,7 @@ func newShop(ctx context.Context, cfg config) (*shop, error) {
 			return nil, errors.Join(err, s.close())
 		}
 	}
-	s.web = &web{shop: s}
+	s.web = newWeb(s)
 	return s, nil
 }
 
@@ -84,7 +85,10 @@ func (s *shop) add(ctx context.Context, role string) error {
 	})
 	p.add(app, c, s.Prefix)
 	s.services = append(s.services, &service{c, app, role})
-	return makeTables(ctx, c, p.schema)
+	if err = c.Store.Migrate(ctx); err != nil { // which also makes the schema on PostgreSQL
+		return err
+	}
+	return program.MakeTables(ctx, c.DB, p.schema)
 }
 
 // placeholder stands for a service in the URL of a store.
@@ -124,26 +128,6 @@ func (t topology) SubscribeTopic(service string, d tidings.Definition) (string, 
 	return t.PublishTopic(service, d)
 }
 
-// makeTables makes a service's tables, and before them those of tidings, which also makes the schema on PostgreSQL. There two processes that make a table at the same moment
-// can collide, though both say IF NOT EXISTS: who has lost finds it made when it tries again.
-func makeTables(ctx context.Context, c *connect.Connection, schema string) error {
-	err := c.Store.Migrate(ctx)
-	const tries = 3
-	for range tries {
-		if err != nil {
-			break
-		}
-		for statement := range strings.SplitSeq(schema, ";\n") {
-			_, failed := c.DB.ExecContext(ctx, statement)
-			err = errors.Join(err, failed)
-		}
-		if err == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("make the tables: %w", err)
-}
-
 // service is the one with a role; nil when it runs elsewhere.
 func (s *shop) service(role string) *service {
 	i := slices.IndexFunc(s.services, func(have *service) bool { return have.role == role })
@@ -162,46 +146,19 @@ func (s *shop) close() error {
 	return err
 }
 
-// during runs the services, calls work when all have started and the web server listens, and ends everything when work has ended.
+// during runs the services, calls work when all have started and the web server listens, and ends everything when work has ended, or when one of the services has.
 func (s *shop) during(ctx context.Context, work func(ctx context.Context) error) error {
-	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	ended := make(chan error, len(s.services))
-	for _, have := range s.services {
-		go func() { ended <- have.app.Run(running) }()
+	apps := make([]*tidings.App, len(s.services))
+	for i, have := range s.services {
+		apps[i] = have.app
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	done := make(chan error, 1)
-	go func() { done <- s.serve(ctx, work) }()
-	left := len(s.services)
-	var err error
-	select {
-	case err = <-ended: // it has failed
-		left--
-		cancel(err)
-		err = errors.Join(err, <-done)
-	case err = <-done:
-	}
-	stop()
-	for range left {
-		err = errors.Join(err, <-ended)
-	}
-	return err
-}
-
-// serve waits for the services, and has the web server listen while work runs.
-func (s *shop) serve(ctx context.Context, work func(ctx context.Context) error) error {
-	for _, have := range s.services {
-		select {
-		case <-have.app.Ready():
-		case <-ctx.Done():
-			return nil
+	return program.During(ctx, func(ctx context.Context) error {
+		if err := s.web.Start(ctx); err != nil {
+			return err
 		}
-	}
-	if err := s.web.start(ctx); err != nil {
-		return err
-	}
-	err := work(ctx)
-	return errors.Join(err, s.web.stop(context.WithoutCancel(ctx)))
+		err := work(ctx)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		return errors.Join(err, s.web.Stop(ctx))
+	}, apps...)
 }

@@ -2,13 +2,10 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/url"
 	"strings"
 	"testing"
@@ -16,8 +13,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/tidings-go/tidings"
-	"github.com/tidings-go/tidings/connect"
+	"github.com/tidings-go/tidings/examples/internal/program"
+	"github.com/tidings-go/tidings/examples/internal/trial"
 	"github.com/tidings-go/tidings/examples/shop/customer"
 	"github.com/tidings-go/tidings/examples/shop/product"
 	"github.com/tidings-go/tidings/examples/shop/reader"
@@ -30,62 +27,28 @@ type place struct{ broker, store string }
 
 func embeddedPlace(t *testing.T) place {
 	t.Helper()
-	return place{"embedded:" + url.PathEscape(t.TempDir()), sqliteURL(t)}
+	return place{trial.Embedded(t), trial.SQLite(t, placeholder+".db")}
 }
 
 func memoryPlace(t *testing.T) place {
 	t.Helper()
-	return place{"memory:", sqliteURL(t)}
-}
-
-func sqliteURL(t *testing.T) string {
-	t.Helper()
-	return "sqlite://" + t.TempDir() + "/" + placeholder + ".db"
+	return place{"memory:", trial.SQLite(t, placeholder+".db")}
 }
 
 // realPlace is Kafka and PostgreSQL, where who is killed is missed soon, and many processes have few connections each.
 func realPlace(t *testing.T) place {
 	t.Helper()
-	return place{testenv.Kafka(t) + "?partitions=4&session_timeout=3s", newDatabase(t) + "&lease=2s&pool_max_conns=6&schema={service}&search_path={service}"}
+	return place{testenv.Kafka(t) + "?partitions=4&session_timeout=3s", trial.Postgres(t, "shop") + "&lease=2s&pool_max_conns=6&schema={service}&search_path={service}"}
 }
 
 // newPrefix begins names of the test's own, so that tests can share a broker.
-func newPrefix() string { return "shop-" + strings.ToLower(rand.Text()[:8]) + "-" }
-
-// newDatabase makes a PostgreSQL database and drops it after the test.
-func newDatabase(t *testing.T) string {
-	t.Helper()
-	server, name := testenv.Postgres(t), "shop_"+strings.ToLower(rand.Text()[:8])
-	do := func(statement string) { onServer(t, statement) }
-	do("CREATE DATABASE " + name)
-	t.Cleanup(func() { do("DROP DATABASE " + name + " WITH (FORCE)") })
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Path = "/" + name
-	return u.String()
-}
-
-// onServer runs a statement in PostgreSQL's own database.
-func onServer(t *testing.T, statement string) {
-	t.Helper()
-	c, err := connect.Open(context.WithoutCancel(t.Context()), connect.Config{Store: testenv.Postgres(t), SQL: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = c.DB.Exec(statement)
-	if err = errors.Join(err, c.Close()); err != nil {
-		t.Error(err)
-	}
-}
+func newPrefix() string { return trial.Name("shop-") + "-" }
 
 // open makes a shop with all services, to be looked at or started.
 func open(t *testing.T, p place, prefix string) *shop {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	s, err := newShop(t.Context(), config{
-		Broker: p.broker, Store: p.store, Roles: []string{customers, products, readers}, Prefix: prefix, Addr: "127.0.0.1:0", Log: log,
+		Broker: p.broker, Store: p.store, Roles: []string{customers, products, readers}, Prefix: prefix, Addr: "127.0.0.1:0", Log: trial.Log(t),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -102,38 +65,8 @@ func open(t *testing.T, p place, prefix string) *shop {
 func start(t *testing.T, p place) *shop {
 	t.Helper()
 	s := open(t, p, newPrefix())
-	ready, ended := make(chan struct{}), make(chan error, 1)
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	go func() {
-		ended <- s.during(ctx, func(ctx context.Context) error {
-			close(ready)
-			<-ctx.Done()
-			return nil
-		})
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	select {
-	case <-ready:
-	case err := <-ended:
-		ended <- nil
-		t.Fatalf("the shop ended: %v", err)
-	}
+	trial.Run(t, s.during)
 	return s
-}
-
-// ask calls a request, which must succeed.
-func ask[Q, R any](t *testing.T, s *service, request *tidings.Request[Q, R], question Q) R {
-	t.Helper()
-	answer, err := request.Call(t.Context(), s.app, question)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer
 }
 
 func TestLoadEmbedded(t *testing.T) {
@@ -143,7 +76,7 @@ func TestLoadEmbedded(t *testing.T) {
 
 func TestLoadOnNATSAndSQLite(t *testing.T) {
 	t.Parallel()
-	testLoad(t, place{testenv.NATS(t), sqliteURL(t)})
+	testLoad(t, place{testenv.NATS(t), trial.SQLite(t, placeholder+".db")})
 }
 
 func TestLoadOnKafkaAndPostgreSQL(t *testing.T) {
@@ -160,11 +93,11 @@ func testLoad(t *testing.T, p place) {
 		requests = 20_000
 	}
 	var out bytes.Buffer
-	if err := s.load(t.Context(), options{load: requests, output: "json"}, &out); err != nil {
+	if err := s.load(t.Context(), options{Flags: program.Flags{Load: requests, Output: "json"}}, &out); err != nil {
 		t.Fatalf("%v: %s", err, &out)
 	}
 	var r summary
-	if err := json.Unmarshal(out.Bytes(), &r); err != nil || !r.fine() || r.Requests != requests || r.Customers < 32 || r.Events != int64(requests) || r.Steps+r.Views != r.Events {
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil || !r.Fine() || r.Requests != requests || r.Customers < 32 || r.Events != int64(requests) || r.Steps+r.Views != r.Events {
 		t.Errorf("%v: %s", err, &out)
 	}
 	none := newLoad("")
@@ -182,7 +115,7 @@ func testLoad(t *testing.T, p place) {
 		if _, err := s.service(harm.role).DB.ExecContext(t.Context(), harm.statement); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := s.report(t.Context(), none); err != nil || got.fine() || !harm.shows(got) {
+		if got, err := s.report(t.Context(), none); err != nil || got.Fine() || !harm.shows(got) {
 			t.Errorf("%s: %v, %+v", harm.statement, err, got)
 		}
 	}
@@ -204,9 +137,9 @@ func TestADatabaseThatIsAwayIsWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := strings.TrimPrefix(u.Path, "/")
-	pot := ask(t, s.service(products), product.CreateProduct, product.Create{Details: product.Details{Name: "Pot", Price: 5}})
-	onServer(t, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS false")
-	onServer(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+name+"'")
+	pot := trial.Ask(t, s.service(products).app, product.CreateProduct, product.Create{Details: product.Details{Name: "Pot", Price: 5}})
+	trial.OnPostgres(t, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS false")
+	trial.OnPostgres(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+name+"'")
 	// The broker is there, so these come to the reader, which has no database.
 	const views = 20
 	for range views {
@@ -225,7 +158,7 @@ func TestADatabaseThatIsAwayIsWaitedFor(t *testing.T) {
 		}
 		return fmt.Errorf("nothing is tried again: %+v", s.service(readers).app.Stats())
 	})
-	onServer(t, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS true")
+	trial.OnPostgres(t, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS true")
 	testenv.Eventually(t, 60*time.Second, func() error {
 		e, err := reader.FindEntry.Call(t.Context(), s.service(readers).app, reader.Find{ID: pot.ProductID})
 		if err == nil && (e.Views != views || len(e.Steps) != 1) {
@@ -235,7 +168,7 @@ func TestADatabaseThatIsAwayIsWaitedFor(t *testing.T) {
 	})
 	testenv.Eventually(t, 60*time.Second, func() error { // a connection that was cut may still be in a pool
 		r, err := s.reportAtRest(t.Context(), newLoad(""))
-		if err == nil && (!r.fine() || r.Views != views || r.Customers != 0) {
+		if err == nil && (!r.Fine() || r.Views != views || r.Customers != 0) {
 			t.Errorf("%+v", r)
 		}
 		return err
@@ -245,7 +178,7 @@ func TestADatabaseThatIsAwayIsWaitedFor(t *testing.T) {
 // When one service can't run, the others end, and the error says why.
 func TestAServiceThatFailsEndsTheProcess(t *testing.T) {
 	t.Parallel()
-	o := options{config: config{Broker: "memory:", Store: sqliteURL(t), Roles: []string{customers, "reader"}, Prefix: "wrong prefix ", Addr: "127.0.0.1:0"}}
+	o := options{config: config{Broker: "memory:", Store: trial.SQLite(t, placeholder+".db"), Roles: []string{customers, "reader"}, Prefix: "wrong prefix ", Addr: "127.0.0.1:0"}}
 	if err := run(t.Context(), o, io.Discard); err == nil || !strings.Contains(err.Error(), "want lower-case letters") {
 		t.Errorf("it ended with %v", err)
 	}

@@ -1,40 +1,15 @@
 package tickets_test
 
 import (
-	"context"
-	"crypto/rand"
 	"log/slog"
-	"net/url"
-	"strings"
 	"sync"
 	"testing"
 
 	"github.com/tidings-go/tidings/broker/memory"
+	"github.com/tidings-go/tidings/examples/internal/trial"
 	"github.com/tidings-go/tidings/examples/tickets"
-	"github.com/tidings-go/tidings/internal/testenv"
 	"github.com/tidings-go/tidings/store/postgres"
 )
-
-// newDatabase makes an empty database, and drops it after the test.
-func newDatabase(t *testing.T) string {
-	t.Helper()
-	server, err := url.Parse(testenv.Postgres(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := "tickets_" + strings.ToLower(rand.Text()[:12])
-	admin := openPostgres(t, server.String())
-	if _, err := admin.DB().ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if _, err := admin.DB().ExecContext(context.WithoutCancel(t.Context()), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
-			t.Error(err)
-		}
-	})
-	server.Path = "/" + name
-	return server.String()
-}
 
 func openPostgres(t *testing.T, url string) *postgres.Store {
 	t.Helper()
@@ -48,7 +23,7 @@ func openPostgres(t *testing.T, url string) *postgres.Store {
 
 // The platform is the same on PostgreSQL.
 func TestFlowOnPostgreSQL(t *testing.T) {
-	s := openPostgres(t, newDatabase(t))
+	s := openPostgres(t, trial.Postgres(t, "tickets"))
 	p := startOn(t, s, s.DB(), nil)
 	if err := p.Fill(t.Context(), 100, nil); err != nil {
 		t.Fatal(err)
@@ -62,7 +37,7 @@ func TestFlowOnPostgreSQL(t *testing.T) {
 
 // Replicas that begin together on an empty database do not stumble over each other's tables, and agree on their name at the broker.
 func TestReplicasBeginTogether(t *testing.T) {
-	url := newDatabase(t)
+	url := trial.Postgres(t, "tickets")
 	b := memory.New(memory.Config{})
 	defer func() { _ = b.Close() }()
 	const replicas = 6

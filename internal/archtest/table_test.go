@@ -51,27 +51,29 @@ tidingstest             <- tidings broker broker/memory store store/memory
 
 # Programs.
 cmd/tidings             <- cli connect internal/admin internal/outbox internal/scaffold embedded broker broker/nats store store/sqlite sse examples/tickets github.com/spf13/cobra   tests: github.com/nats-io/nats-server github.com/nats-io/nats.go
-examples/tickets        <- tidings broker store forward lake sse github.com/google/uuid   tests: store/sqlite store/postgres github.com/chromedp
-examples/delivery <- tidings broker connect httpapi examples/delivery/order examples/delivery/tracking examples/delivery/payment examples/delivery/notification examples/delivery/audit github.com/google/uuid   tests: tidingstest github.com/nats-io/nats.go
-examples/delivery/order <- tidings store   tests: store/sqlite
-examples/delivery/tracking <- tidings store examples/delivery/order   tests: store/sqlite
+examples/tickets        <- tidings broker store forward lake sse github.com/google/uuid   tests: examples/internal/trial store/sqlite store/postgres github.com/chromedp
+examples/internal/program <- tidings broker store httpapi
+examples/delivery       <- tidings broker connect httpapi examples/internal/program examples/delivery/order examples/delivery/tracking examples/delivery/payment examples/delivery/notification examples/delivery/audit github.com/google/uuid   tests: examples/internal/trial tidingstest github.com/nats-io/nats.go
+examples/delivery/order <- tidings store   tests: examples/internal/trial
+examples/delivery/tracking <- tidings store examples/delivery/order   tests: examples/internal/trial
 examples/delivery/payment <- tidings store examples/delivery/order
 examples/delivery/notification <- tidings   tests: tidingstest
 examples/delivery/audit <- tidings store examples/delivery/order   tests: tidingstest
-examples/cashiers       <- tidings broker connect httpapi examples/cashiers/appdomain examples/cashiers/invoicing examples/cashiers/notifications github.com/google/uuid   tests: tidingstest github.com/twmb/franz-go
-examples/cashiers/appdomain <- tidings store   tests: store/sqlite
-examples/cashiers/invoicing <- tidings store   tests: store/sqlite
-examples/cashiers/notifications <- tidings store examples/cashiers/appdomain examples/cashiers/invoicing   tests: store/sqlite
-examples/shop           <- tidings broker connect httpapi examples/shop/contract examples/shop/customer examples/shop/product examples/shop/reader github.com/google/uuid   tests: tidingstest github.com/twmb/franz-go
+examples/cashiers       <- tidings broker connect httpapi examples/internal/program examples/cashiers/appdomain examples/cashiers/invoicing examples/cashiers/notifications github.com/google/uuid   tests: examples/internal/trial tidingstest
+examples/cashiers/appdomain <- tidings store   tests: examples/internal/trial
+examples/cashiers/invoicing <- tidings store   tests: examples/internal/trial store/sqlite
+examples/cashiers/notifications <- tidings store examples/cashiers/appdomain examples/cashiers/invoicing   tests: examples/internal/trial
+examples/shop           <- tidings broker store connect httpapi examples/internal/program examples/shop/contract examples/shop/customer examples/shop/product examples/shop/reader github.com/google/uuid   tests: examples/internal/trial tidingstest
 examples/shop/contract  <- tidings github.com/google/uuid
-examples/shop/customer  <- tidings store examples/shop/contract github.com/google/uuid   tests: store/sqlite
-examples/shop/product   <- tidings store examples/shop/contract github.com/google/uuid   tests: broker store/sqlite
-examples/shop/reader    <- tidings store examples/shop/customer examples/shop/product github.com/google/uuid   tests: broker store/sqlite
+examples/shop/customer  <- tidings store examples/shop/contract github.com/google/uuid   tests: examples/internal/trial store/sqlite
+examples/shop/product   <- tidings store examples/shop/contract github.com/google/uuid   tests: examples/internal/trial broker
+examples/shop/reader    <- tidings store examples/shop/customer examples/shop/product github.com/google/uuid   tests: examples/internal/trial broker store/sqlite
 examples/hello          <- tidings embedded store/sqlite
 docs/boxoffice          <- tidings cli connect httpapi store
 docs/snippets           <-   tests: tidings tidingstest broker store store/sqlite
 
 # Test kits, and what only tests import.
+examples/internal/trial <- tidings connect httpapi internal/testenv store/sqlite github.com/twmb/franz-go
 broker/brokertest       <- broker internal/consume internal/testenv go.uber.org/goleak pgregory.net/rapid
 store/storetest         <- store broker internal/consume internal/testenv go.uber.org/goleak pgregory.net/rapid
 internal/testenv        <-

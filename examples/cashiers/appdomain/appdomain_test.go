@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/tidings-go/tidings"
 	"github.com/tidings-go/tidings/broker/memory"
+	"github.com/tidings-go/tidings/examples/internal/trial"
 	"github.com/tidings-go/tidings/store"
-	"github.com/tidings-go/tidings/store/sqlite"
 )
 
 // give calls a command's handler, as it is, in a transaction, and returns its events in short.
@@ -32,20 +31,7 @@ func give[C, R any](t *testing.T, app *tidings.App, handle func(context.Context,
 }
 
 func TestCommands(t *testing.T) {
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = s.Close() }()
-	if err = s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for statement := range strings.SplitSeq(Schema, ";\n") {
-		if _, err = s.DB().ExecContext(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	app := tidings.New(tidings.Config{Service: "cashiers", Broker: memory.New(memory.Config{}), Store: s})
+	app := tidings.New(tidings.Config{Service: "cashiers", Broker: memory.New(memory.Config{}), Store: trial.Store(t, Schema)})
 	ada := NewCashier{TenantID: "acme", Region: "north", CashierID: "ada", Name: "Ada", Email: "ada@acme.example"}
 	bo := NewUser{TenantID: "acme", UserID: "bo", Name: "Bo", Email: "bo@acme.example"}
 	for i, step := range []struct{ got, want string }{

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/tidings-go/tidings"
 	"github.com/tidings-go/tidings/broker/memory"
+	"github.com/tidings-go/tidings/examples/internal/trial"
 	"github.com/tidings-go/tidings/store"
 	"github.com/tidings-go/tidings/store/sqlite"
 )
@@ -22,19 +22,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	if err = s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for statement := range strings.SplitSeq(Schema, ";\n") {
-		if _, err = s.DB().ExecContext(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s := trial.Store(t, Schema)
 	return &rig{t, tidings.New(tidings.Config{Service: "cashiers", Broker: memory.New(memory.Config{}), Store: s}), s}
 }
 

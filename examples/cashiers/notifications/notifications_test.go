@@ -3,9 +3,7 @@ package notifications
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -13,26 +11,14 @@ import (
 	"github.com/tidings-go/tidings/broker/memory"
 	"github.com/tidings-go/tidings/examples/cashiers/appdomain"
 	"github.com/tidings-go/tidings/examples/cashiers/invoicing"
+	"github.com/tidings-go/tidings/examples/internal/trial"
 	"github.com/tidings-go/tidings/store"
-	"github.com/tidings-go/tidings/store/sqlite"
 )
 
 // newNotifications is the service on an empty database, with a mailer of the test's own. It does not run: its handlers are called as they are.
 func newNotifications(t *testing.T, mailer Mailer) *notifications {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	if err = s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for statement := range strings.SplitSeq(Schema, ";\n") {
-		if _, err = s.DB().ExecContext(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s := trial.Store(t, Schema)
 	app := tidings.New(tidings.Config{Service: "notifications", Broker: memory.New(memory.Config{}), Store: s})
 	return &notifications{Config: Config{DB: s.DB(), Mailer: mailer}, module: app.Module}
 }

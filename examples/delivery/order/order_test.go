@@ -3,14 +3,13 @@ package order
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/tidings-go/tidings"
 	"github.com/tidings-go/tidings/broker/memory"
+	"github.com/tidings-go/tidings/examples/internal/trial"
 	"github.com/tidings-go/tidings/store"
-	"github.com/tidings-go/tidings/store/sqlite"
 )
 
 // handler is a command's, as it is.
@@ -38,17 +37,7 @@ func give[C any](t *testing.T, app *tidings.App, handle handler[C], cmd C) strin
 }
 
 func TestAnOrdersLife(t *testing.T) {
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = s.Close() }()
-	if err = s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err = s.DB().ExecContext(t.Context(), Schema); err != nil {
-		t.Fatal(err)
-	}
+	s := trial.Store(t, Schema)
 	app := tidings.New(tidings.Config{Service: "delivery", Broker: memory.New(memory.Config{}), Store: s})
 	o := &orders{db: s.DB()}
 	tea := Create{OrderID: "tea", Amount: 4200, CustomerID: "ada", Currency: "USD", Items: []string{"pot", "cup"}}

@@ -3,35 +3,24 @@ package tracking
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/tidings-go/tidings"
 	"github.com/tidings-go/tidings/broker/memory"
 	"github.com/tidings-go/tidings/examples/delivery/order"
+	"github.com/tidings-go/tidings/examples/internal/trial"
 	"github.com/tidings-go/tidings/store"
-	"github.com/tidings-go/tidings/store/sqlite"
 )
 
 func TestAJourney(t *testing.T) {
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = s.Close() }()
-	for statement := range strings.SplitSeq(Schema, ";\n") {
-		if _, err = s.DB().ExecContext(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s := trial.Store(t, Schema)
 	tr := &tracking{db: s.DB()}
-	if _, err = tr.track(t.Context(), Track{"tea"}); tidings.CodeOf(err) != tidings.CodeNotFound {
+	if _, err := tr.track(t.Context(), Track{"tea"}); tidings.CodeOf(err) != tidings.CodeNotFound {
 		t.Errorf("before anything happened: %v", err)
 	}
 	app := tidings.New(tidings.Config{Service: "delivery", Broker: memory.New(memory.Config{}), Store: s})
-	err = errors.Join(s.Migrate(t.Context()), tidings.InTx(t.Context(), app, func(ctx context.Context, tx *store.SQLTx) error {
+	err := tidings.InTx(t.Context(), app, func(ctx context.Context, tx *store.SQLTx) error {
 		return errors.Join(
 			tr.moved(ctx, tx, order.Moved{OrderID: "tea", Place: "Kiel"}), // a move may come first
 			tr.created(ctx, tx, order.CreatedV2{OrderID: "tea", Amount: 4205, Currency: "EUR", Items: []string{"pot"}}),
@@ -39,7 +28,7 @@ func TestAJourney(t *testing.T) {
 			tr.moved(ctx, tx, order.Moved{OrderID: "tea", Place: "Bonn"}),
 			tr.cancelled(ctx, tx, order.Cancelled{OrderID: "mug", Reason: "broken", Revision: 2}),
 		)
-	}))
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

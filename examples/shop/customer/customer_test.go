@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/tidings-go/tidings"
 	"github.com/tidings-go/tidings/broker/memory"
+	"github.com/tidings-go/tidings/examples/internal/trial"
 	"github.com/tidings-go/tidings/examples/shop/contract"
 	"github.com/tidings-go/tidings/examples/shop/customer"
 	"github.com/tidings-go/tidings/store"
@@ -31,19 +31,7 @@ func (r *recorder) Publish(_ context.Context, messages ...tidings.Message) error
 // newApp is a customer service on a database of its own, which does not run: what is published stays in the outbox.
 func newApp(t *testing.T) (*tidings.App, *sqlite.Store) {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	if err = s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for statement := range strings.SplitSeq(customer.Schema, ";\n") {
-		if _, err = s.DB().ExecContext(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s := trial.Store(t, customer.Schema)
 	app := tidings.New(tidings.Config{Service: "customers", Owns: []string{customer.Domain}, Broker: memory.New(memory.Config{}), Store: s, Topology: tidings.Fixed{}})
 	customer.Add(app, s.DB())
 	return app, s

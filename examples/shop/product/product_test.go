@@ -3,7 +3,6 @@ package product_test
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -15,22 +14,16 @@ import (
 	"github.com/tidings-go/tidings"
 	"github.com/tidings-go/tidings/broker"
 	"github.com/tidings-go/tidings/broker/memory"
+	"github.com/tidings-go/tidings/examples/internal/trial"
 	"github.com/tidings-go/tidings/examples/shop/contract"
 	"github.com/tidings-go/tidings/examples/shop/product"
 	"github.com/tidings-go/tidings/internal/testenv"
-	"github.com/tidings-go/tidings/store/sqlite"
 )
 
 // start runs a product service, and returns what is on its topic. Nothing relays its outbox.
 func start(t *testing.T, noRelay bool) (app *tidings.App, types func() []string) {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err = s.DB().ExecContext(t.Context(), product.Schema); err != nil {
-		t.Fatal(err)
-	}
+	s := trial.Store(t, product.Schema)
 	b := memory.New(memory.Config{})
 	app = tidings.New(tidings.Config{
 		Service: "products", Owns: []string{product.Domain}, Broker: b, Store: s, Topology: tidings.Fixed{}, NoRelay: noRelay,
@@ -53,7 +46,7 @@ func start(t *testing.T, noRelay bool) (app *tidings.App, types func() []string)
 	<-listening
 	t.Cleanup(func() {
 		cancel()
-		if err := errors.Join(<-ended, <-ended, s.Close(), b.Close()); err != nil {
+		if err := errors.Join(<-ended, <-ended, b.Close()); err != nil {
 			t.Error(err)
 		}
 	})

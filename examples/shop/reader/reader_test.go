@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/tidings-go/tidings"
 	"github.com/tidings-go/tidings/broker"
 	"github.com/tidings-go/tidings/broker/memory"
+	"github.com/tidings-go/tidings/examples/internal/trial"
 	"github.com/tidings-go/tidings/examples/shop/customer"
 	"github.com/tidings-go/tidings/examples/shop/product"
 	"github.com/tidings-go/tidings/examples/shop/reader"
@@ -26,15 +26,7 @@ import (
 // start runs a reader, with a directory of the test's own or, if that is nil, its tables.
 func start(t *testing.T, d reader.Directory) (*tidings.App, *sqlite.Store) {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for statement := range strings.SplitSeq(reader.Schema, ";\n") {
-		if _, err = s.DB().ExecContext(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s := trial.Store(t, reader.Schema)
 	b := memory.New(memory.Config{})
 	app := tidings.New(tidings.Config{Service: "reader", Broker: b, Store: s, Topology: tidings.Fixed{}, Log: slog.New(slog.DiscardHandler)})
 	reader.Add(app, reader.Config{Customers: customer.Topic, Products: product.Topic, Directory: d, DB: s.DB()})
@@ -44,7 +36,7 @@ func start(t *testing.T, d reader.Directory) (*tidings.App, *sqlite.Store) {
 	<-app.Ready()
 	t.Cleanup(func() {
 		cancel()
-		if err := errors.Join(<-ended, s.Close(), b.Close()); err != nil {
+		if err := errors.Join(<-ended, b.Close()); err != nil {
 			t.Error(err)
 		}
 	})
