@@ -37,6 +37,10 @@ func (b *Broker) serve(ctx context.Context, m *member, each func(context.Context
 	running := 0
 	ended, closed := ctx.Done(), b.closed
 	for {
+		if ended != nil && ctx.Err() != nil { // before anything is offered again: who leaves wants no more
+			ended = nil
+			b.server.leave(m)
+		}
 		for _, h := range b.server.take(m) {
 			var held context.Context
 			held, h.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -55,9 +59,7 @@ func (b *Broker) serve(ctx context.Context, m *member, each func(context.Context
 			running--
 			b.server.release(h)
 			h.cancel()
-		case <-ended:
-			ended = nil
-			b.server.leave(m)
+		case <-ended: // and the loop begins anew
 		case <-closed:
 			ended, closed = nil, nil
 			b.server.expel(m)
