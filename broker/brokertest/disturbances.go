@@ -267,11 +267,18 @@ func (k *kit) insistOn(b broker.Broker, open []broker.Record, size int, oracle *
 	}
 }
 
-// sendOnce publishes the records in calls of that size, none of which waits for the one before, and returns those that failed.
+// sendOnce publishes the records in calls of that size, none of which waits for the one before, and returns those that failed, with
+// those that were not sent because that was known already: they may be later records of the same keys.
 func (k *kit) sendOnce(b broker.Broker, records []broker.Record, size int, oracle *Oracle) (failed []broker.Record) {
+	watched := watchful{Broker: b, failed: new(atomic.Bool)}
 	var waits []func() []outcome
+	sent := 0
 	for part := range slices.Chunk(records, size) {
-		waits = append(waits, k.send(b, part))
+		if watched.failed.Load() {
+			break
+		}
+		waits = append(waits, k.send(watched, part))
+		sent += len(part)
 	}
 	i := 0
 	for _, wait := range waits {
@@ -284,5 +291,20 @@ func (k *kit) sendOnce(b broker.Broker, records []broker.Record, size int, oracl
 			i++
 		}
 	}
-	return failed
+	return append(failed, records[sent:]...)
+}
+
+// watchful knows at once when a record has failed.
+type watchful struct {
+	broker.Broker
+	failed *atomic.Bool
+}
+
+func (w watchful) Publish(ctx context.Context, records []broker.Record, done func(i int, r broker.Receipt, err error)) {
+	w.Broker.Publish(ctx, records, func(i int, r broker.Receipt, err error) {
+		if err != nil {
+			w.failed.Store(true)
+		}
+		done(i, r, err)
+	})
 }
