@@ -94,6 +94,9 @@ func (c *checker) config() {
 	if cfg.Stop < 0 || cfg.MaxMessageBytes < 0 {
 		c.wrong("Config", "Stop %v and MaxMessageBytes %d can't be negative", cfg.Stop, cfg.MaxMessageBytes)
 	}
+	if cfg.NoRelay && cfg.Store == nil {
+		c.wrong("Config.NoRelay", "without Config.Store there is no outbox that somebody could relay: set one, or drop the other")
+	}
 	seen := map[string]bool{}
 	for _, t := range cfg.Topics {
 		if err := checkTopic(t.Name); err != nil {

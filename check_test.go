@@ -97,8 +97,8 @@ func TestCheckWarnsWhereOrderIsPerTopic(t *testing.T) {
 
 func TestCheckNeedsAServiceAndABroker(t *testing.T) {
 	t.Parallel()
-	err := tidings.New(tidings.Config{}).Check(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "Config.Service") || !strings.Contains(err.Error(), "Config.Broker") {
+	err := tidings.New(tidings.Config{NoRelay: true}).Check(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "Config.Service") || !strings.Contains(err.Error(), "Config.Broker") || !strings.Contains(err.Error(), "Config.NoRelay") {
 		t.Errorf("Check = %v", err)
 	}
 }

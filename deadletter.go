@@ -41,20 +41,32 @@ func (s *subscriber) deadLetter(ctx context.Context, dead *consume.Dead) error {
 	})
 }
 
+// keptHeader is on what a subscription has in the store: the id by which the message is known there, when it is not in the envelope. Whoever sends it back, it stays
+// the message that it was: one without a readable envelope has its first place as its id, and a twin is the one that was chosen.
+const keptHeader = "tidings-kept-id"
+
 // row is a delivery as a row of the subscription's queue in the store.
 func (s *subscriber) row(d *broker.Delivery) store.Row {
 	row := store.Row{Record: d.Record, Queue: s.group}
-	_, plain := s.module.app.plainOf(d)
-	if _, known := row.Record.Header(plainIDHeader); plain && !known {
-		row.Record.Headers = append(slices.Clone(row.Record.Headers), broker.Header{Name: plainIDHeader, Value: deadPlace(d)})
-	}
-	if m, err := s.module.app.decode(d); err == nil {
+	m, err := s.module.app.decode(d)
+	if err == nil {
 		row.Source, row.MessageID = m.Source, m.rowID()
-		return row
+	} else {
+		row.MessageID = placeOf(d)
 	}
-	// What can't be decoded is known by its place.
-	row.MessageID = deadPlace(d)
+	_, plain := s.module.app.plainOf(d)
+	if _, known := row.Record.Header(keptHeader); !known && (err != nil || plain || m.isTwin()) {
+		row.Record.Headers = append(slices.Clone(row.Record.Headers), broker.Header{Name: keptHeader, Value: row.MessageID})
+	}
 	return row
+}
+
+// placeOf names a message by where it was first.
+func placeOf(d *broker.Delivery) string {
+	if id, kept := d.Header(keptHeader); kept {
+		return id
+	}
+	return deadPlace(d)
 }
 
 func (s *subscriber) publishDead(ctx context.Context, dead *consume.Dead) error {

@@ -2,6 +2,7 @@ package tidings
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/tidings-go/tidings/broker"
 	"github.com/tidings-go/tidings/internal/cloudevents"
@@ -49,6 +50,7 @@ func decodeMessage(d *broker.Delivery) (Message, error) {
 	if e.PartitionKey == "" {
 		e.PartitionKey = d.Key
 	}
+	e.Headers = slices.DeleteFunc(e.Headers, func(h broker.Header) bool { return h.Name == keptHeader })
 	return Message{
 		ID: e.ID, Source: e.Source, Type: e.Type, Subject: e.Subject, Time: e.Time, ContentType: e.ContentType,
 		Key: e.PartitionKey, CorrelationID: e.CorrelationID, CausationID: e.CausationID, TraceParent: e.TraceParent, TraceState: e.TraceState,

@@ -165,8 +165,12 @@ func (e *Event[T]) Decode(data []byte) (T, error) {
 	return payload, nil
 }
 
-// Types are the types of the messages that In reads, newest first: the event's own, and those of the versions that it evolves from.
+// Types are the types of the messages that In reads, newest first: the event's own, and those of the versions that it evolves from. Of [Any] and [Every], which read
+// all types, it is nil.
 func (e *Event[T]) Types() []string {
+	if e.c.any {
+		return nil
+	}
 	var types []string
 	for _, version := range e.c.versions() {
 		types = append(types, version.def.Type())
@@ -177,8 +181,11 @@ func (e *Event[T]) Types() []string {
 // Reads reports whether a subscription that reacts to this event alone would handle m: a message of one of its Types, unless the same fact is told in a newer one of them
 // ([Twins]). With In it makes reactions of messages that come from somewhere else, such as an archive.
 func (e *Event[T]) Reads(m Message) bool {
+	if e.c.every {
+		return true
+	}
 	types := e.Types()
-	reads := func(typ string) bool { return slices.Contains(types, typ) }
+	reads := func(typ string) bool { return e.c.any || slices.Contains(types, typ) }
 	return reads(m.Type) && !younger(m.Type, m.twins(), reads)
 }
 

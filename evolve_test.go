@@ -173,6 +173,20 @@ func TestInReadsOlderVersions(t *testing.T) {
 	}
 }
 
+// Any reads the newest of twins and Every all of them, as their reactions do.
+func TestWhatAnyAndEveryRead(t *testing.T) {
+	t.Parallel()
+	twins := tidings.Twins(paid2.New(paidV2{"a", 1}), paid1.New(paidV1{"a", 1}))
+	for _, m := range append(twins, paid3.New(paidV3{"a", 1, "EUR"})) {
+		if got, want := tidings.Any().Reads(m), m.Type != "shop.Paid.v1"; got != want {
+			t.Errorf("Any reads %s: %v, want %v", m.Type, got, want)
+		}
+		if !tidings.Every().Reads(m) {
+			t.Errorf("Every does not read %s", m.Type)
+		}
+	}
+}
+
 func TestCheckOfVersions(t *testing.T) {
 	t.Parallel()
 	lift := func(paidV1) (paidV2, error) { return paidV2{}, nil }

@@ -5,9 +5,6 @@ import (
 	"github.com/tidings-go/tidings/internal/cloudevents"
 )
 
-// plainIDHeader keeps the id that a message without an envelope got from its first place, once it is in the dead letters.
-const plainIDHeader = "tidings-plain-id"
-
 // Plain is for topics that carry bare payloads without an envelope, such as those of a system that one migrates from: the event is
 // published as its payload, key and headers alone, and whatever has no envelope on its topic is read as this event. Messages with an
 // envelope may be on the same topic and are read as usual.
@@ -46,13 +43,12 @@ func (a *App) plainOf(d *broker.Delivery) (Definition, bool) {
 }
 
 func decodePlain(def Definition, d *broker.Delivery) Message {
-	m := Message{ID: deadPlace(d), Source: "/" + d.Topic, Type: def.Type(), Key: d.Key, Time: d.Time, Data: d.Value}
+	m := Message{ID: placeOf(d), Source: "/" + d.Topic, Type: def.Type(), Key: d.Key, Time: d.Time, Data: d.Value}
 	for _, h := range d.Headers {
 		switch h.Name {
 		case "content-type":
 			m.ContentType = h.Value
-		case plainIDHeader:
-			m.ID = h.Value
+		case keptHeader:
 		default:
 			m.Headers = append(m.Headers, h)
 		}

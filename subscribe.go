@@ -175,7 +175,7 @@ func (s *subscriber) route(d *broker.Delivery) *consume.Reaction {
 	if r == nil && s.every {
 		return s.any
 	}
-	if s.twins && younger(typ, twinsOf(d.Headers, d.Value), s.handles) {
+	if s.twins && s.yields(typ, d) {
 		return nil
 	}
 	if r != nil {
@@ -185,11 +185,17 @@ func (s *subscriber) route(d *broker.Delivery) *consume.Reaction {
 		return s.any
 	}
 	for _, f := range s.families {
-		if strings.HasPrefix(typ, f) && !s.module.app.knows(typ) && !younger(typ, twinsOf(d.Headers, d.Value), s.handles) {
+		if strings.HasPrefix(typ, f) && !s.module.app.knows(typ) && !s.yields(typ, d) {
 			return s.unknown
 		}
 	}
 	return nil
+}
+
+// yields reports whether a twin of the delivery is to be handled in its place. One that comes from the store was chosen before, and the others were skipped.
+func (s *subscriber) yields(typ string, d *broker.Delivery) bool {
+	_, kept := d.Header(keptHeader)
+	return !kept && younger(typ, twinsOf(d.Headers, d.Value), s.handles)
 }
 
 // handles reports whether the subscription has a reaction to a type that stands for its older twins.

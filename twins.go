@@ -19,7 +19,7 @@ const twinsAttribute = "tidingstwins"
 //
 // They get one id and time, and know of each other: a subscription or listener takes the newest that it has a reaction for, directly or by [Evolve], and skips the others. So
 // the fact has one effect in each, whatever it reads; across a deployment that adds a version, where an inbox ([OnTx]) knows the id. A reaction to [Any] gets the newest; one to [Every],
-// such as the lake's, gets them all. Publish them in one call.
+// such as the lake's, gets them all. Publish them in one call, as they are: the oldest goes first.
 func Twins(newest Message, older ...Message) []Message {
 	all := append([]Message{newest}, older...)
 	types := make([]string, len(all))
@@ -35,6 +35,8 @@ func Twins(newest Message, older ...Message) []Message {
 		m.ID, m.Time = newest.ID, newest.Time
 		m.Extensions = append(slices.Clone(m.Extensions), Header{Name: twinsAttribute, Value: list})
 	}
+	// The oldest goes first. What a service has not handled of it when its next version takes over comes again then, with everything behind it.
+	slices.Reverse(all)
 	return all
 }
 
@@ -48,9 +50,11 @@ func checkTwin(all []Message, i int) error {
 		return errors.New("tidings: twins: want a message of an older version too")
 	case i == 0:
 		return nil
+	case all[i-1].event == nil:
+		return checkTwin(all, i-1)
 	}
 	d, newer := m.event.def, all[i-1].event
-	if newer == nil || newer.def.Domain != d.Domain || newer.def.Name != d.Name || number(newer.def.Version) <= number(d.Version) {
+	if newer.def.Domain != d.Domain || newer.def.Name != d.Name || number(newer.def.Version) <= number(d.Version) {
 		return fmt.Errorf("tidings: twins: %s after %s: want versions of one event, the newest first", m.Type, all[i-1].Type)
 	}
 	return nil

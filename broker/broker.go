@@ -75,7 +75,8 @@ type Broker interface {
 	Consume(ctx context.Context, r Reader, each func(ctx context.Context, p Partition)) error
 
 	// Listen calls each for every record that is published to l's topics, durably or live, from now until ctx ends. Nothing
-	// is acknowledged or repeated. A listener that is too slow loses records; the oldest go first.
+	// is acknowledged or repeated. A listener that is too slow loses records; the oldest go first. Those with the header [ReplyTo] that were on their way to
+	// it when ctx ended are still handed over: nobody else gets them.
 	Listen(ctx context.Context, l Listener, each func(Record)) error
 
 	// Topics looks at topics, or provisions them. The answer has one state for each wanted topic, in their order.

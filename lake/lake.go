@@ -91,10 +91,15 @@ var schema = []string{
 	)`,
 }
 
-// Migrate makes the lake's tables. It is safe to call again.
+// Migrate makes the lake's tables. It is safe to call again and, with a *sql.DB, from many processes at once.
 func Migrate(ctx context.Context, db DB) error {
 	for _, statement := range schema {
-		if _, err := db.ExecContext(ctx, statement); err != nil {
+		_, err := db.ExecContext(ctx, statement)
+		if err == nil {
+			continue
+		}
+		// In PostgreSQL IF NOT EXISTS fails where another session makes the same thing at the same time. By then it is there.
+		if _, again := db.ExecContext(ctx, statement); again != nil {
 			return fmt.Errorf("lake: make the tables: %w", err)
 		}
 	}

@@ -136,6 +136,15 @@ func TestReplayGoesOnAfterWhatItCantRead(t *testing.T) {
 			t.Errorf("limit %d: got %v, want %s", limit, got, want)
 		}
 	}
+	n := 0
+	for _, err := range lake.Replay(t.Context(), r.db, tidings.Every(), lake.Filter{}) {
+		if n++; err != nil {
+			t.Error(err)
+		}
+	}
+	if n != 5 {
+		t.Errorf("of 5 messages Every reads %d", n)
+	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, err := range lake.Replay(ended, r.db, sold2, lake.Filter{}) {

@@ -49,6 +49,7 @@ func controls() []control {
 		{name: "header values are trimmed", scenario: headersSurvive, broken: plain(func(s sound) sound { return trimming{s} }), want: `header "x-spaces"`},
 		{name: "live records are stored", scenario: liveIsNotDurable, broken: plain(func(s sound) sound { return storing{s} }), want: "11 durable records"},
 		{name: "a question to nobody is not noticed", scenario: ask, broken: plain(func(s sound) sound { return deaf{s} }), want: "asked nobody"},
+		{name: "a listener that ends drops what it was asked", scenario: askWhileListenersEnd, patience: time.Second, broken: plain(func(s sound) sound { return rude{s} }), want: "a question was not heard"},
 		{name: "a limit is not respected", scenario: fetchLimits, broken: plain(func(s sound) sound { return partitions{s, greedy} }), want: "Fetch of at most 7"},
 		{name: "Publish fails a bad record's neighbours", scenario: tooLarge, broken: plain(func(s sound) sound { return infecting{s} }), want: "neighbours of a bad record failed too"},
 		{name: "a goroutine is left behind", scenario: leavesNothing, broken: leaking, want: "found unexpected goroutines", alone: true},
@@ -190,6 +191,19 @@ func (d deaf) Live(ctx context.Context, records []broker.Record) error {
 		return err
 	}
 	return nil
+}
+
+// rude drops the first record that each listener hears.
+type rude struct{ sound }
+
+func (r rude) Listen(ctx context.Context, l broker.Listener, each func(broker.Record)) error {
+	dropped := false
+	return r.sound.Listen(ctx, l, func(heard broker.Record) {
+		if dropped {
+			each(heard)
+		}
+		dropped = true
+	})
 }
 
 // storing stores live records too.

@@ -21,6 +21,7 @@ func listenScenarios() []scenario {
 		{name: "live records reach nobody when nobody listens, and that is no error", run: liveToNobody},
 		{name: "a listener that is too slow holds up nobody", run: slowListener},
 		{name: "a live record that asks for an answer finds a listener, or says at once that nobody listens", run: ask},
+		{name: "a live record that asks for an answer is not lost when a listener ends while others go on", run: askWhileListenersEnd},
 	}
 }
 

@@ -26,14 +26,21 @@ func (b *Broker) Listen(ctx context.Context, l broker.Listener, each func(broker
 	own := &listener{wake: make(chan struct{}, 1)}
 	for _, t := range topics {
 		t.admit(own, l.Group)
-		defer t.dismiss(own, l.Group)
 	}
+	leave := sync.OnceFunc(func() {
+		for _, t := range topics {
+			t.dismiss(own, l.Group)
+		}
+	})
+	defer leave()
 	if l.Ready != nil {
 		l.Ready()
 	}
 	for {
 		select {
 		case <-ctx.Done():
+			leave()
+			own.finish(each)
 			return nil
 		case <-b.closed:
 			return fmt.Errorf("memory: listen: %w", broker.ErrClosed)
@@ -44,6 +51,15 @@ func (b *Broker) Listen(ctx context.Context, l broker.Listener, each func(broker
 			if ctx.Err() != nil || b.isClosed() {
 				break
 			}
+		}
+	}
+}
+
+// finish hands over what waits and asks for an answer. Nobody else gets it.
+func (l *listener) finish(each func(broker.Record)) {
+	for r, ok := l.pop(); ok; r, ok = l.pop() {
+		if _, asks := r.Header(broker.ReplyTo); asks {
+			each(r)
 		}
 	}
 }

@@ -72,6 +72,7 @@ func (b *Broker) Listen(ctx context.Context, l broker.Listener, each func(broker
 		}
 		each(r)
 	})
+	var subs []*natsgo.Subscription
 	for _, topic := range l.Topics {
 		for _, subject := range []string{topicSubjects(topic), liveSubject(topic)} {
 			sub, err := b.hear(subject, l.Group, topic, ear)
@@ -79,6 +80,7 @@ func (b *Broker) Listen(ctx context.Context, l broker.Listener, each func(broker
 				return fmt.Errorf("nats: listen to %s: %w", topic, err)
 			}
 			defer func() { _ = sub.Unsubscribe() }()
+			subs = append(subs, sub)
 		}
 	}
 	if err := b.nc.FlushTimeout(apiTimeout); err != nil { // the server has the subscriptions when it answers
@@ -91,7 +93,27 @@ func (b *Broker) Listen(ctx context.Context, l broker.Listener, each func(broker
 	if ctx.Err() == nil {
 		return fmt.Errorf("nats: listen: %w", broker.ErrClosed)
 	}
+	b.drain(subs, ear)
 	return nil
+}
+
+// drain ends subscriptions, and has those requests handled that the server had already sent here: nobody else gets them, and who asks would wait in vain.
+func (b *Broker) drain(subs []*natsgo.Subscription, e *ear) {
+	if !b.nc.IsConnected() {
+		return
+	}
+	for _, sub := range subs {
+		_ = sub.Drain()
+	}
+	if b.nc.FlushTimeout(shortTry) != nil { // what was on its way is here when the server answers
+		return
+	}
+	for msg := e.overdue(); msg != nil; msg = e.overdue() {
+		r := decode(msg.Subject, msg)
+		if _, asks := r.Header(broker.ReplyTo); asks {
+			e.hear(msg)
+		}
+	}
 }
 
 func checkListener(l broker.Listener) error {

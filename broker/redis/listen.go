@@ -243,9 +243,14 @@ func (e *ear) listen(ctx context.Context) {
 			pause := pause{next: hesitation}
 			pause.wait(ctx, nil)
 		}
-		for batch := e.mine(ctx); len(batch) > 0; batch = e.mine(ctx) {
+		for ctx.Err() == nil {
+			batch := e.mine(ctx)
+			if len(batch) == 0 {
+				break
+			}
 			for _, h := range batch {
-				if ctx.Err() == nil && h.mark != "" {
+				// Who asks would wait in vain for the end of a listener that has the request.
+				if _, asks := h.record.Header(broker.ReplyTo); h.mark != "" && (asks || ctx.Err() == nil) {
 					e.each(h.record)
 				}
 			}

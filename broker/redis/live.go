@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -103,8 +104,11 @@ func decodeLive(topic string, message []byte) (mark string, r broker.Record, err
 
 // claim asks for each mark whether this listener is the first of its group.
 func (b *Broker) claim(ctx context.Context, group string, marks []string) ([]bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	// Not cut short by the listener's end, or nobody would have what the server has noted meanwhile.
+	claiming, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
 	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(shortTry, cancel) })()
+	ctx = claiming
 	pipe := b.client.Pipeline()
 	answers := make([]*goredis.BoolCmd, len(marks))
 	for i, mark := range marks {

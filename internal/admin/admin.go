@@ -55,7 +55,7 @@ type Filter struct {
 	Limit int
 }
 
-// Find reads rows in the order of their ids. With ids, each of them must be there.
+// Find reads rows in the order of their ids. With ids, each of them must be there. What was discarded is found by its id or queue alone.
 func Find(ctx context.Context, s store.Store, f Filter) ([]store.Row, error) {
 	list := store.Filter{Queues: f.Queues, States: f.States, Key: f.Key}
 	if len(f.IDs) > 0 {
@@ -86,7 +86,7 @@ func Find(ctx context.Context, s store.Store, f Filter) ([]store.Row, error) {
 
 func (f *Filter) matches(r *store.Row) bool {
 	return (len(f.IDs) == 0 || slices.Contains(f.IDs, r.ID)) &&
-		(f.Queues != nil || !strings.HasSuffix(r.Queue, discardedSuffix)) &&
+		(len(f.IDs) > 0 || f.Queues != nil || !strings.HasSuffix(r.Queue, discardedSuffix)) &&
 		(f.Topic == "" || f.Topic == r.Record.Topic) &&
 		(f.Source == "" || f.Source == r.Source) &&
 		(f.Type == "" || f.Type == Type(r)) &&
@@ -129,7 +129,7 @@ func DiscardedQueue(queue string) string {
 func Retry(ctx context.Context, s store.Store, rows []store.Row) error {
 	for i := range rows {
 		if rows[i].Queue == "" || strings.HasSuffix(rows[i].Queue, discardedSuffix) || rows[i].State != store.Dead {
-			return fmt.Errorf("admin: row %d is no dead letter of a subscription: the outbox's are released", rows[i].ID)
+			return fmt.Errorf("admin: row %d is no dead letter of a subscription: the outbox's are released, and what was discarded stays so", rows[i].ID)
 		}
 	}
 	return inTx(ctx, s, "retry", func(ctx context.Context, tx store.Tx) error { return move(ctx, tx, store.Ready, rows) })
@@ -190,7 +190,7 @@ func discard(ctx context.Context, tx store.Tx, rows []store.Row, reason string) 
 	for i := range rows {
 		r := rows[i]
 		if r.State != store.Dead || strings.HasSuffix(r.Queue, discardedSuffix) {
-			return fmt.Errorf("row %d is not dead", r.ID)
+			return fmt.Errorf("row %d is not dead, or was discarded before", r.ID)
 		}
 		history, err := note(&r, reason)
 		if err != nil {

@@ -186,6 +186,12 @@ func TestDiscardKeepsACopyWithTheReason(t *testing.T) {
 		if err := admin.Retry(t.Context(), s, kept); err == nil {
 			t.Error("what was discarded was retried")
 		}
+		if got := find(t, s, admin.Filter{IDs: []int64{kept[0].ID}}); len(got) != 1 {
+			t.Errorf("what was discarded can't be looked at by its id: %+v", got)
+		}
+		if _, err := admin.Edit(t.Context(), s, &kept[0], admin.Change{Data: []byte("{}")}); err == nil {
+			t.Error("what was discarded was edited")
+		}
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -19,7 +20,7 @@ import (
 // is a new one, caused by the old: its id is derived from the dead letter and the change, so that the same edit, submitted twice, is one
 // message to every inbox. It must be a valid CloudEvent; the dead letter need not be one.
 func Edit(ctx context.Context, s store.Store, dead *store.Row, c Change) (store.Row, error) {
-	if dead.Queue == "" || dead.State != store.Dead {
+	if dead.Queue == "" || strings.HasSuffix(dead.Queue, discardedSuffix) || dead.State != store.Dead {
 		return store.Row{}, fmt.Errorf("admin: edit: row %d is no dead letter of a subscription", dead.ID)
 	}
 	edited, err := Edited(dead, c)

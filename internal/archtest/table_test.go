@@ -31,7 +31,7 @@ tidings                 <- broker store internal/cloudevents internal/consume in
 # What is built on subscriptions.
 httpapi                 <- tidings
 forward                 <- tidings broker   tests: store store/sqlite
-lake                    <- tidings broker store   tests: forward store/sqlite
+lake                    <- tidings broker store   tests: forward store/sqlite github.com/google/uuid github.com/jackc/pgx
 sse                     <-
 
 # Adapters: a port and one library each.
