@@ -145,9 +145,10 @@ func TestDeadLettersAreListedRetriedEditedAndDiscarded(t *testing.T) {
 		"nothing to do": {[]string{"edit", "1"}, exitUsage, "say --data or --header"},
 		"a bad header":  {[]string{"edit", "1", "--header", "ce-subject"}, exitUsage, "want NAME=VALUE"},
 		"no event":      {[]string{"edit", "1", "--header", "ce-type="}, exitFailure, "no valid event"},
+		"no JSON":       {[]string{"edit", "1", "--data", "-"}, exitFailure, "no JSON"},
 		"planned edit":  {[]string{"edit", "1", "--header", "ce-subject=42", "--dry-run"}, 0, ""},
 	} {
-		r := tidings(t, "", append([]string{"deadletters"}, append(want.args, "--store", s.url)...)...)
+		r := tidings(t, `{"n":`, append([]string{"deadletters"}, append(want.args, "--store", s.url)...)...)
 		if r.code != want.code || !strings.Contains(r.status, want.says) {
 			t.Errorf("%s: exit %d, %q, want %d, %q", name, r.code, r.status, want.code, want.says)
 		}
