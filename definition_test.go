@@ -108,6 +108,9 @@ func TestCheckReportsMistakesInDefinitions(t *testing.T) {
 	type hidden struct {
 		a string `tidings:"key"` //nolint:unused // the mistake that is looked for
 	}
+	type small struct {
+		a, _ string //nolint:unused // the mistake that is looked for
+	}
 	type channel struct {
 		Deep []map[string]struct {
 			C chan int `json:"c"`
@@ -133,6 +136,7 @@ func TestCheckReportsMistakesInDefinitions(t *testing.T) {
 		{tidings.Define[hidden]("shop", "I", "v1"), "must be exported"},
 		{tidings.Define[channel]("shop", "J", "v1"), "field deep.c: JSON can't carry a chan int"},
 		{tidings.Define[mapKey]("shop", "K", "v1"), "keys of float64"},
+		{tidings.Define[small]("shop", "L", "v1"), "begin with a small letter"},
 	}
 	app := tidings.New(tidings.Config{Service: "shop"})
 	for _, test := range tests {

@@ -39,6 +39,9 @@ func (c *jsonCheck) check(t reflect.Type, path string) {
 		}
 		c.check(t.Elem(), path)
 	case reflect.Struct:
+		if path == "" && hidesAll(t) {
+			c.refuse(path, "JSON leaves out fields that begin with a small letter, and %s has no others; export them", t)
+		}
 		for f := range t.Fields() {
 			if tag := f.Tag.Get("json"); tag == "-" || (!f.IsExported() && !f.Anonymous) {
 				continue
@@ -47,6 +50,20 @@ func (c *jsonCheck) check(t reflect.Type, path string) {
 		}
 	default:
 	}
+}
+
+// hidesAll reports whether a struct has fields, and none that other packages see.
+func hidesAll(t reflect.Type) bool {
+	named := 0
+	for f := range t.Fields() {
+		if f.IsExported() || f.Anonymous {
+			return false
+		}
+		if f.Name != "_" {
+			named++
+		}
+	}
+	return named > 0
 }
 
 func (c *jsonCheck) refuse(path, format string, args ...any) {

@@ -131,7 +131,11 @@ func (p *plan) err() error {
 
 func (p *plan) print(w io.Writer) error {
 	if len(p.Changes) == 0 {
-		_, err := fmt.Fprintf(w, "%d topics are as they should be.\n", len(p.wanted))
+		text := fmt.Sprintf("%d topics are as they should be.\n", len(p.wanted))
+		if len(p.wanted) == 1 {
+			text = "The topic is as it should be.\n"
+		}
+		_, err := io.WriteString(w, text)
 		return err
 	}
 	var b strings.Builder

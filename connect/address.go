@@ -22,9 +22,10 @@ type address struct {
 
 // schemeOf is a URL's scheme. Its error contains nothing of the rest.
 func schemeOf(raw string) (string, error) {
-	scheme, _, ok := strings.Cut(raw, ":")
-	if !ok || scheme == "" || strings.ContainsAny(scheme, "/@?#. ") {
-		return "", errors.New("it has no scheme: want something like nats://localhost:4222 or sqlite:shop.db")
+	scheme, rest, ok := strings.Cut(raw, ":")
+	port := strings.Trim(rest, "0123456789") == "" && rest != "" // localhost:9092
+	if !ok || scheme == "" || port || strings.ContainsAny(scheme, "/@?#. ") {
+		return "", errors.New("it has no scheme: want something like kafka://localhost:9092 or sqlite:shop.db")
 	}
 	return strings.ToLower(scheme), nil
 }

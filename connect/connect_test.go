@@ -174,6 +174,7 @@ func TestWrongURLsAreRefused(t *testing.T) {
 	}
 	for _, tt := range []struct{ broker, store, want string }{
 		{"localhost", "", "no scheme"},
+		{"localhost:9092", "", "no scheme"},
 		{"/data/x:y", "", "no scheme"},
 		{"http://localhost", "", `unknown scheme "http": known are nats, tls, kafka`},
 		{"", "mysql://localhost/x", `unknown scheme "mysql": known are sqlite`},

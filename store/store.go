@@ -32,7 +32,7 @@ var (
 	// ErrNewer says that the database was migrated by a newer version of tidings.
 	ErrNewer = errors.New("the database has a newer version than this program knows")
 	// ErrNotMigrated says that the tables are missing or old: call Migrate.
-	ErrNotMigrated = errors.New("the database is not migrated")
+	ErrNotMigrated = errors.New("tidings' tables are missing or old: start the service, which makes them, or run tidings migrate up")
 	// ErrOutboxFull says that the outbox holds as many rows, or rows as old, as its store was configured to let it.
 	ErrOutboxFull = errors.New("the outbox is full")
 )

@@ -72,7 +72,7 @@ func TestConfigMistakesAreNamed(t *testing.T) {
 			t.Errorf("%+v: %v, want %q", cfg, err, want)
 		}
 	}
-	if _, err := redis.Open(t.Context(), "redis://127.0.0.1:1", redis.Config{}); err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
+	if _, err := redis.Open(t.Context(), "redis://127.0.0.1:1", redis.Config{}); err == nil || !strings.Contains(err.Error(), "127.0.0.1:1: nobody answers there") {
 		t.Errorf("nobody is there: %v", err)
 	}
 }

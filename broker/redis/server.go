@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -105,6 +106,9 @@ func connectError(o *goredis.UniversalOptions, err error) error {
 	}
 	if goredis.IsAuthError(err) && o.Username != "" {
 		where += fmt.Sprintf(" as %q", o.Username)
+	}
+	if _, unreached := errors.AsType[*net.OpError](err); unreached {
+		return fmt.Errorf("redis: connect to %s: nobody answers there: is Redis running, and the address right? %w", where, err)
 	}
 	return fmt.Errorf("redis: connect to %s: %w", where, err)
 }

@@ -154,6 +154,9 @@ func TestWrongCallsExitWith2(t *testing.T) {
 			t.Errorf("tidings %s: exit %d, %q", strings.Join(args, " "), r.code, r.status)
 		}
 	}
+	if r := tidings(t, "", "deadleters"); !strings.Contains(r.status, "did you mean deadletters?") {
+		t.Errorf("misspelt: %q", r.status)
+	}
 	if r := tidings(t, "", "demo", "--broker", "http://localhost"); r.code != exitFailure || !strings.Contains(r.status, "known are nats, tls, kafka") {
 		t.Errorf("exit %d, %q", r.code, r.status)
 	}

@@ -33,7 +33,7 @@ func migrateCommand() *cobra.Command {
 }
 
 func migrateStep(verb, short string, run func(cmd *cobra.Command, flags *storeFlags, s connect.StoreCloser) error) *cobra.Command {
-	var flags storeFlags
+	flags := storeFlags{mayBeNew: true}
 	cmd := &cobra.Command{
 		Use:     verb + " --store URL",
 		Short:   short,

@@ -8,6 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -17,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidings-go/tidings/connect"
+	"github.com/tidings-go/tidings/embedded"
 	"github.com/tidings-go/tidings/internal/admin"
 	"github.com/tidings-go/tidings/store"
 )
@@ -24,6 +28,7 @@ import (
 // storeFlags are those of every command that works on a store.
 type storeFlags struct {
 	store, output string
+	mayBeNew      bool // a database that is not there is made
 }
 
 func (f *storeFlags) add(cmd *cobra.Command) {
@@ -39,7 +44,32 @@ func (f *storeFlags) open(ctx context.Context) (connect.StoreCloser, error) {
 	if f.output != "text" && f.output != "json" {
 		return nil, usageError{fmt.Errorf("--output %q: want text or json", f.output)}
 	}
+	if !f.mayBeNew {
+		if err := checkThere(f.store); err != nil {
+			return nil, err
+		}
+	}
 	return connect.Store(ctx, f.store)
+}
+
+// checkThere refuses a local database that is not there: to open it would make it, and it would look like one in which nothing waits.
+func checkThere(store string) error {
+	scheme, path, _ := strings.Cut(store, ":")
+	if scheme != "sqlite" && scheme != "embedded" {
+		return nil
+	}
+	path, _, _ = strings.Cut(strings.TrimPrefix(path, "//"), "?")
+	path, err := url.PathUnescape(path)
+	if err != nil || path == "" {
+		return nil //nolint:nilerr // package connect says what is wrong with the URL
+	}
+	if scheme == "embedded" {
+		path = filepath.Join(path, embedded.Database)
+	}
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("--store %s: there is no database %s: is the name right, and the folder that you are in?", store, path)
+	}
+	return nil
 }
 
 // with opens the store, runs fn and closes the store.

@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -142,9 +145,10 @@ func TestDeadLettersAreListedRetriedEditedAndDiscarded(t *testing.T) {
 		"nothing to do": {[]string{"edit", "1"}, exitUsage, "say --data or --header"},
 		"a bad header":  {[]string{"edit", "1", "--header", "ce-subject"}, exitUsage, "want NAME=VALUE"},
 		"no event":      {[]string{"edit", "1", "--header", "ce-type="}, exitFailure, "no valid event"},
+		"no JSON":       {[]string{"edit", "1", "--data", "-"}, exitFailure, "no JSON"},
 		"planned edit":  {[]string{"edit", "1", "--header", "ce-subject=42", "--dry-run"}, 0, ""},
 	} {
-		r := tidings(t, "", append([]string{"deadletters"}, append(want.args, "--store", s.url)...)...)
+		r := tidings(t, `{"n":`, append([]string{"deadletters"}, append(want.args, "--store", s.url)...)...)
 		if r.code != want.code || !strings.Contains(r.status, want.says) {
 			t.Errorf("%s: exit %d, %q, want %d, %q", name, r.code, r.status, want.code, want.says)
 		}
@@ -218,6 +222,22 @@ func TestMigrateMakesTables(t *testing.T) {
 	}
 	if r := tidings(t, "", "migrate", "status"); r.code != exitUsage || !strings.Contains(r.status, "--store") {
 		t.Errorf("without a store: %+v", r)
+	}
+}
+
+// A misspelt database is an error, and isn't made.
+func TestADatabaseThatIsNotThereIsNotMade(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "a b")
+	for _, url := range []string{"embedded:" + url.PathEscape(dir), "embedded://" + dir, "sqlite:" + dir + "?poll=1s"} {
+		for _, args := range [][]string{{"deadletters", "list"}, {"outbox", "status"}, {"outbox", "show", "1"}} {
+			if r := tidings(t, "", append(args, "--store", url)...); r.code != exitFailure || !strings.Contains(r.status, "there is no database "+dir) {
+				t.Errorf("%s --store %s: %+v", args, url, r)
+			}
+		}
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it was made: %v", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,7 +19,7 @@ import (
 
 // Edit sends a changed message in place of a dead letter to the subscription that gave up on it, and discards the dead letter. The changed message
 // is a new one, caused by the old: its id is derived from the dead letter and the change, so that the same edit, submitted twice, is one
-// message to every inbox. It must be a valid CloudEvent; the dead letter need not be one.
+// message to every inbox. It must be a valid CloudEvent, and a new payload JSON where the content type says so; the dead letter need not be one.
 func Edit(ctx context.Context, s store.Store, dead *store.Row, c Change) (store.Row, error) {
 	if dead.Queue == "" || strings.HasSuffix(dead.Queue, discardedSuffix) || dead.State != store.Dead {
 		return store.Row{}, fmt.Errorf("admin: edit: row %d is no dead letter of a subscription", dead.ID)
@@ -63,6 +64,9 @@ func Edited(dead *store.Row, c Change) (store.Row, error) {
 	changed, err := cloudevents.Decode(record.Headers, record.Value)
 	if err != nil {
 		return store.Row{}, fmt.Errorf("admin: edit: what comes out is no valid event: %w", err)
+	}
+	if c.Data != nil && cloudevents.IsJSON(changed.ContentType) && !json.Valid(c.Data) {
+		return store.Row{}, fmt.Errorf("admin: edit: the content type is %s and the new payload is no JSON: correct one of the two", changed.ContentType)
 	}
 	record.ID = changed.ID
 	if changed.PartitionKey != "" {

@@ -108,6 +108,9 @@ func TestPanicIsAFailureWithAStack(t *testing.T) {
 		if !f.Panic || f.Error != "panic: not a verdict" || !strings.Contains(f.Stack, "dead_test.go") || len(f.Stack) > 9<<10 {
 			t.Errorf("got %+v", f)
 		}
+		if r.logged("stack=") != 2 || r.logged("dead_test.go") == 0 {
+			t.Errorf("the log does not say where:\n%s", &r.log)
+		}
 	})
 }
 

@@ -193,7 +193,8 @@ func (c *Consumer) judge(m *message, err error) outcome {
 		return outcome{end: again, failed: true, down: true}
 	}
 	t.outages = 0
-	t.history = remember(t.history, newFailure(int(m.attempt), err))
+	failure := newFailure(int(m.attempt), err)
+	t.history = remember(t.history, failure)
 	exhausted := int(m.attempt) >= c.cfg.Retry.Attempts
 	switch {
 	case v.kind == deadLetter || exhausted && c.cfg.OnFailure == Park:
@@ -208,9 +209,9 @@ func (c *Consumer) judge(m *message, err error) outcome {
 		t.due = time.Now().Add(c.cfg.Retry.wait(int(m.attempt)))
 	}
 	if exhausted {
-		c.log.LogAttrs(m.part.ctx, slog.LevelError, "a message blocks its key", m.attrs(err)...)
+		c.log.LogAttrs(m.part.ctx, slog.LevelError, "a message blocks its key", m.failed(&failure)...)
 	} else {
-		c.log.LogAttrs(m.part.ctx, slog.LevelWarn, "a message failed and will be tried again", m.attrs(err)...)
+		c.log.LogAttrs(m.part.ctx, slog.LevelWarn, "a message failed and will be tried again", m.failed(&failure)...)
 	}
 	return outcome{end: again, failed: true, down: true}
 }
@@ -220,7 +221,7 @@ func (c *Consumer) bury(m *message) outcome {
 	t := m.trouble
 	err := c.callDeadLetter(m)
 	if err == nil {
-		c.log.LogAttrs(m.part.ctx, slog.LevelError, "a message was dead-lettered", m.attrs(errors.New(t.history[len(t.history)-1].Error))...)
+		c.log.LogAttrs(m.part.ctx, slog.LevelError, "a message was dead-lettered", m.failed(&t.history[len(t.history)-1])...)
 		return outcome{end: buried}
 	}
 	if m.part.ctx.Err() == nil {
@@ -247,4 +248,13 @@ func (m *message) attrs(err error) []slog.Attr {
 		slog.String("reaction", m.reaction.Name), slog.String("topic", d.Topic), slog.Int("partition", d.Partition),
 		slog.Uint64("sequence", d.Sequence), slog.Int("attempt", int(m.attempt)), slog.String("error", clip(err.Error(), maxErrorText)),
 	}
+}
+
+// failed are attrs, and where the handler panicked.
+func (m *message) failed(f *Failure) []slog.Attr {
+	attrs := m.attrs(errors.New(f.Error))
+	if f.Panic {
+		attrs = append(attrs, slog.String("stack", f.Stack))
+	}
+	return attrs
 }

@@ -23,6 +23,8 @@ const (
 	codeNoTable         = "42P01"
 	codeNoColumn        = "42703"
 	codeNoSchema        = "3F000"
+	codeNoDatabase      = "3D000"
+	codeWrongPassword   = "28P01"
 )
 
 // errBadURL stands for whatever url.Parse said: it quotes what it did not understand, which may be a piece of the password.
@@ -60,6 +62,21 @@ func explain(action string, err error) error {
 		return fmt.Errorf("postgres: %s: %w (%w)", action, store.ErrNotMigrated, err)
 	}
 	return fmt.Errorf("postgres: %s: %w", action, err)
+}
+
+// explainConnect adds the remedy to what a first connection fails of.
+func explainConnect(err error) error {
+	_, refused := errors.AsType[*pgconn.PgError](err)
+	_, unreached := errors.AsType[*pgconn.ConnectError](err)
+	switch {
+	case hasCode(err, codeNoDatabase):
+		return fmt.Errorf("create the database first, or correct its name: %w", err)
+	case hasCode(err, codeWrongPassword):
+		return fmt.Errorf("check user and password: %w", err)
+	case unreached && !refused:
+		return fmt.Errorf("no server can be reached: is PostgreSQL running, the address right, and does it want TLS (sslmode)? %w", err)
+	}
+	return err
 }
 
 // hasCode reports whether err is PostgreSQL's and has one of the codes.

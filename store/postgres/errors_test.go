@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,24 @@ func TestErrorsDoNotRepeatThePassword(t *testing.T) {
 			if !strings.HasPrefix(text, "postgres: open") {
 				t.Errorf("%s(%q) says %s, want what was tried", what, url, text)
 			}
+		}
+	}
+}
+
+func TestWhatCanNotBeReachedIsExplained(t *testing.T) {
+	t.Parallel()
+	there, err := url.Parse(testenv.Postgres(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	there.Path = "/never_made"
+	for at, want := range map[string]string{
+		there.String():                    "create the database first",
+		"postgres://127.0.0.1:1/db":       "is PostgreSQL running",
+		"postgres://nowhere.invalid:1/db": "is PostgreSQL running",
+	} {
+		if _, err = postgres.Open(t.Context(), at, postgres.Config{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
 		}
 	}
 }

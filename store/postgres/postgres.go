@@ -101,7 +101,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Store, error) {
 	}
 	s := &Store{cfg: cfg, schema: quoted(cfg.Schema), pool: pool, direct: direct, limits: newLimits(cfg), timing: defaultTiming()}
 	if _, err := s.version(ctx, pool); err != nil {
-		return nil, explain("open "+at, err)
+		return nil, explain("open "+at, explainConnect(err))
 	}
 	if cfg.SQL {
 		s.db, s.sqlTxs = stdlib.OpenDBFromPool(pool), openSQL(pool)

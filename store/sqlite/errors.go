@@ -25,6 +25,21 @@ func explain(action string, err error) error {
 	return fmt.Errorf("sqlite: %s: %w", action, err)
 }
 
+// explainOpen adds the remedy to what opening a file fails of.
+func explainOpen(err error) error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Code() & 0xff {
+	case codes.SQLITE_CANTOPEN, codes.SQLITE_READONLY:
+		return fmt.Errorf("is its folder there, and may this program write in it? %w", err)
+	case codes.SQLITE_NOTADB:
+		return fmt.Errorf("is this the right file? %w", err)
+	}
+	return err
+}
+
 // isBusy reports whether err says that somebody else has the file.
 func isBusy(err error) bool {
 	var e *sqlite.Error

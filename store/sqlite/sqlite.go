@@ -73,7 +73,7 @@ var _ store.Store = (*Store)(nil)
 func Open(ctx context.Context, path string, cfg Config) (*Store, error) {
 	s, err := open(ctx, path, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("sqlite: open %s: %w", path, err)
+		return nil, fmt.Errorf("sqlite: open %s: %w", path, explainOpen(err))
 	}
 	return s, nil
 }

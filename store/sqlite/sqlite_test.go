@@ -270,3 +270,19 @@ func TestListOfDeadRowsReadsNoOthers(t *testing.T) {
 		t.Errorf("there is no plan: %v", err)
 	}
 }
+
+func TestAFileThatCanNotBeOpenedIsExplained(t *testing.T) {
+	t.Parallel()
+	text := filepath.Join(t.TempDir(), "notes.txt")
+	if err := os.WriteFile(text, []byte(strings.Repeat("no database\n", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		filepath.Join(t.TempDir(), "nowhere", "shop.db"): "is its folder there",
+		text: "is this the right file",
+	} {
+		if _, err := sqlite.Open(t.Context(), path, sqlite.Config{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", path, err, want)
+		}
+	}
+}
