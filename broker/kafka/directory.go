@@ -26,6 +26,10 @@ type description struct {
 	missing  bool
 }
 
+// firstReads is how often it is asked again when a connection was closed before its first answer. The client gives up then, since a server that wants SASL does
+// the same; but so does a network that fails just now.
+const firstReads = 3
+
 // describe asks for topics. Those that don't exist are missing; nothing is ever made by asking.
 func describe(ctx context.Context, cl *kgo.Client, names ...string) ([]description, error) {
 	req := kmsg.NewPtrMetadataRequest()
@@ -36,6 +40,12 @@ func describe(ctx context.Context, cl *kgo.Client, names ...string) ([]descripti
 		req.Topics = append(req.Topics, t)
 	}
 	resp, err := req.RequestWith(ctx, cl)
+	for range firstReads {
+		if _, cut := errors.AsType[*kgo.ErrFirstReadEOF](err); !cut {
+			break
+		}
+		resp, err = req.RequestWith(ctx, cl)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ask for topics: %w", explain(err))
 	}
