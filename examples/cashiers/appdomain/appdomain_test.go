@@ -40,7 +40,7 @@ func TestCommands(t *testing.T) {
 		{give(t, app, deleteCashier, OldCashier{"other", "ada"}), "other has no cashier ada: not-found"},
 		{give(t, app, deleteCashier, OldCashier{"acme", "ada"}), "appdomain.CashierDeleted.v1 acme|north ada"},
 		{give(t, app, deleteCashier, OldCashier{"acme", "ada"}), "acme has no cashier ada: not-found"},
-		{give(t, app, createUser, bo), "appdomain.UserCreated.v2 acme bo\nappdomain.UserCreated.v1 acme bo"},
+		{give(t, app, createUser, bo), "appdomain.UserCreated.v1 acme bo\nappdomain.UserCreated.v2 acme bo"},
 		{give(t, app, createUser, bo), "acme has a user bo: conflict"},
 	} {
 		if step.got != step.want {
