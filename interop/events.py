@@ -4,7 +4,7 @@
     events.py write BINDING MODE    events to messages
 
 BINDING is kafka or http, MODE is binary or structured. Standard input and output have a JSON document on each line: a message is
-{"headers", "key", "value"}, an event is {"attributes", "data"}, with value and data in base64.
+{"headers", "key", "value"}, an event is {"attributes", "data"}, with value and data in base64; {"refused"} says why a message is no event.
 """
 
 import base64
@@ -20,14 +20,20 @@ FORMAT = JSONFormat()
 
 
 def read(line, binding):
+    try:
+        event = event_of(line, binding)
+    except Exception as e:  # whatever it is: the SDK does not take the message
+        return {"refused": repr(e)}
+    attributes = {name: text(value) for name, value in event.get_attributes().items() if name != "specversion"}
+    return {"attributes": attributes, "data": encoded(data_of(event))}
+
+
+def event_of(line, binding):
     value = base64.b64decode(line["value"] or "")
     if binding == "kafka":
         headers = {name: text.encode() for name, text in line["headers"].items()}
-        event = kafka.from_kafka(kafka.KafkaMessage(headers, line["key"].encode() or None, value), FORMAT)
-    else:
-        event = http.from_http(http.HTTPMessage(line["headers"], value), FORMAT)
-    attributes = {name: text(value) for name, value in event.get_attributes().items() if name != "specversion"}
-    return {"attributes": attributes, "data": encoded(data_of(event))}
+        return kafka.from_kafka(kafka.KafkaMessage(headers, line["key"].encode() or None, value), FORMAT)
+    return http.from_http(http.HTTPMessage(line["headers"], value), FORMAT)
 
 
 def data_of(event):

@@ -3,6 +3,7 @@ package interop_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -43,21 +44,22 @@ func (goSDK) writes(s server, e event) event {
 	})
 }
 
-func (goSDK) read(t *testing.T, s server, messages []wire) []event {
+func (goSDK) read(t *testing.T, s server, messages []wire) ([]event, error) {
 	t.Helper()
 	events := make([]event, len(messages))
+	var refused []error
 	for i, w := range messages {
 		e, err := binding.ToEvent(t.Context(), goMessage(s, w))
 		if err == nil {
 			err = e.Validate()
 		}
 		if err != nil {
-			t.Errorf("the Go SDK can't read %q: %v", w.Headers, err)
+			refused = append(refused, fmt.Errorf("the Go SDK can't read %q: %w", w.Headers, err))
 			continue
 		}
 		events[i] = ofGo(e)
 	}
-	return events
+	return events, errors.Join(refused...)
 }
 
 // goMessage is a message as the SDK's bindings see it.

@@ -3,6 +3,8 @@ package interop_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
@@ -47,7 +49,7 @@ func (pythonSDK) reads(_ server, e event) event {
 
 func (p pythonSDK) writes(s server, e event) event { return p.reads(s, e) }
 
-func (p pythonSDK) read(t *testing.T, s server, messages []wire) []event {
+func (p pythonSDK) read(t *testing.T, s server, messages []wire) ([]event, error) {
 	t.Helper()
 	if s.name() == "redis" { // whose fields are not encoded, as HTTP's headers are
 		messages = changeHeaders(messages, func(name, value string) (string, string) {
@@ -57,7 +59,19 @@ func (p pythonSDK) read(t *testing.T, s server, messages []wire) []event {
 			return name, value
 		})
 	}
-	return run[wire, event](t, p, messages, "read", bindingOf(s))
+	answers := run[wire, struct {
+		event
+		Refused string `json:"refused"`
+	}](t, p, messages, "read", bindingOf(s))
+	events := make([]event, len(messages))
+	var refused []error
+	for i, answer := range answers {
+		events[i] = answer.event
+		if answer.Refused != "" {
+			refused = append(refused, fmt.Errorf("the Python SDK can't read %q: %s", messages[i].Headers, answer.Refused))
+		}
+	}
+	return events, errors.Join(refused...)
 }
 
 func (p pythonSDK) write(t *testing.T, s server, mode string, events []event) []wire {
