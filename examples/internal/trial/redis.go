@@ -17,8 +17,8 @@ func Redis(t *testing.T) string {
 	t.Helper()
 	testenv.Redis(t) // says what is missing
 	port := strconv.Itoa(testenv.FreePort(t))
-	server := exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", t.TempDir(),
-		"--save", "", "--appendonly", "yes", "--loglevel", "warning")
+	args := []string{"--port", port, "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "", "--appendonly", "yes", "--loglevel", "warning"}
+	server := exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server", args...) //nolint:gosec // arguments of the test's own
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
