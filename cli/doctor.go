@@ -62,7 +62,7 @@ that is not emptied, and subscriptions that are behind. It changes nothing, and 
 					return err
 				}
 				if slices.ContainsFunc(d.Findings, func(f finding) bool { return f.Severity == "wrong" }) {
-					return errWrong
+					return ErrWrong
 				}
 				return nil
 			})

@@ -23,11 +23,14 @@ type usageError struct{ error }
 // Unwrap is for errors.Is and errors.As.
 func (e usageError) Unwrap() error { return e.error }
 
-// Errors of commands that ran and have said already what they found.
-var (
-	errWrong   = errors.New("something is wrong")
-	errChanges = errors.New("there is something to change")
-)
+// Usage is err as [Report] tells of a call that makes no sense: with exit code 2. Commands of your own return it for wrong flags and arguments.
+func Usage(err error) error { return usageError{err} }
+
+// ErrWrong is what a command returns that ran, found something wrong, and has said so already. [Report] adds nothing to it; the exit code is 1.
+var ErrWrong = errors.New("something is wrong")
+
+// errChanges says that a plan is not empty.
+var errChanges = errors.New("there is something to change")
 
 // Report says on w what went wrong, once, in the name of a program, and returns the exit code for it.
 func Report(w io.Writer, program string, err error) int {
@@ -37,7 +40,7 @@ func Report(w io.Writer, program string, err error) int {
 		return 0
 	case errors.Is(err, errChanges):
 		return exitChanges
-	case errors.Is(err, errWrong):
+	case errors.Is(err, ErrWrong):
 		return exitFailure
 	}
 	_, _ = fmt.Fprintf(w, "%s: %v\n", program, err) // if nobody hears it, nobody is left to tell

@@ -124,7 +124,7 @@ func (p *plan) apply(ctx context.Context, s *subject) error {
 // err says whether something was left undone.
 func (p *plan) err() error {
 	if slices.ContainsFunc(p.Changes, func(c *change) bool { return !c.Done }) {
-		return errWrong
+		return ErrWrong
 	}
 	return nil
 }

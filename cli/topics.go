@@ -135,7 +135,7 @@ func checkCommand(from *source) *cobra.Command {
 						t.Status = "different"
 					}
 					if t.Status != "ok" {
-						wrong = errWrong
+						wrong = ErrWrong
 					}
 					c.Topics = append(c.Topics, t)
 				}

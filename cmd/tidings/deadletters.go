@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidings-go/tidings/cli"
 	"github.com/tidings-go/tidings/connect"
 	"github.com/tidings-go/tidings/internal/admin"
 	"github.com/tidings-go/tidings/store"
@@ -125,7 +126,7 @@ func showRow(cmd *cobra.Command, flags *storeFlags, s store.Store, args []string
 
 func oneID(cmd *cobra.Command, args []string) error {
 	if err := cobra.ExactArgs(1)(cmd, args); err != nil {
-		return usageError{errors.New("want one id: list shows them")}
+		return cli.Usage(errors.New("want one id: list shows them"))
 	}
 	return nil
 }
@@ -147,7 +148,7 @@ func (b *bulk) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	if b.isEmpty() && !b.all {
-		return usageError{fmt.Errorf("which %s? Name ids or a filter, or say --all", b.noun)}
+		return cli.Usage(fmt.Errorf("which %s? Name ids or a filter, or say --all", b.noun))
 	}
 	return b.with(cmd.Context(), func(s connect.StoreCloser) error {
 		rows, err := b.find(cmd.Context(), s, &b.selection)
@@ -222,7 +223,7 @@ func needReason(cmd *cobra.Command, reason *string) {
 	run := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if strings.TrimSpace(*reason) == "" {
-			return usageError{errors.New("--reason: say why")}
+			return cli.Usage(errors.New("--reason: say why"))
 		}
 		return run(cmd, args)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidings-go/tidings/broker"
+	"github.com/tidings-go/tidings/cli"
 	"github.com/tidings-go/tidings/connect"
 	"github.com/tidings-go/tidings/internal/admin"
 	"github.com/tidings-go/tidings/store"
@@ -57,12 +58,12 @@ func changeOf(stdin io.Reader, data string, headers []string) (c admin.Change, e
 	for _, h := range headers {
 		name, value, ok := strings.Cut(h, "=")
 		if !ok || name == "" {
-			return c, usageError{fmt.Errorf("--header %q: want NAME=VALUE", h)}
+			return c, cli.Usage(fmt.Errorf("--header %q: want NAME=VALUE", h))
 		}
 		c.Headers = append(c.Headers, broker.Header{Name: strings.ToLower(name), Value: value})
 	}
 	if c.Data == nil && len(c.Headers) == 0 {
-		return c, usageError{errors.New("nothing is to be changed: say --data or --header")}
+		return c, cli.Usage(errors.New("nothing is to be changed: say --data or --header"))
 	}
 	return c, nil
 }

@@ -12,7 +12,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -22,42 +21,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidings-go/tidings/cli"
+	"github.com/tidings-go/tidings/examples/tickets/demo"
 )
-
-// Exit codes.
-const (
-	exitFailure = 1
-	exitUsage   = 2
-)
-
-// errWrong says that the command ran and found something wrong, which it has already reported.
-var errWrong = errors.New("wrong")
-
-// usageError is a call that makes no sense.
-type usageError struct{ error }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // whoever asks a second time does not want to wait
 	err := root().ExecuteContext(ctx)
 	stop()
-	os.Exit(report(err))
-}
-
-// report says what went wrong, once, and turns it into the exit code.
-func report(err error) int {
-	var usage usageError
-	switch {
-	case err == nil:
-		return 0
-	case errors.Is(err, errWrong):
-		return exitFailure
-	case errors.As(err, &usage):
-		fmt.Fprintln(os.Stderr, "tidings:", err)
-		return exitUsage
-	default:
-		return cli.Report(os.Stderr, "tidings", err)
-	}
+	os.Exit(cli.Report(os.Stderr, "tidings", err))
 }
 
 func root() *cobra.Command {
@@ -69,8 +41,9 @@ func root() *cobra.Command {
 		Args:          noArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	cmd.AddCommand(demo(), statusCommand(), outboxCommand(), deadlettersCommand(), migrateCommand(), relayCommand(), newCommand())
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cli.Usage(err) })
+	cmd.AddCommand(demo.Command("demo", "tidings demo"))
+	cmd.AddCommand(statusCommand(), outboxCommand(), deadlettersCommand(), migrateCommand(), relayCommand(), newCommand())
 	cmd.AddCommand(cli.Tools()...)
 	return cmd
 }
@@ -85,5 +58,5 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		err = fmt.Errorf("%w: did you mean %s?", err, strings.Join(near, " or "))
 	}
-	return usageError{err}
+	return cli.Usage(err)
 }

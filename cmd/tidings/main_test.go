@@ -13,8 +13,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tidings-go/tidings/examples/tickets"
+	"github.com/tidings-go/tidings/examples/tickets/platform"
 	"github.com/tidings-go/tidings/internal/testenv"
+)
+
+// Exit codes.
+const (
+	exitFailure = 1
+	exitUsage   = 2
 )
 
 // TestMain makes this binary the command when it is called with that argument, so that the tests can start and kill it.
@@ -56,9 +62,9 @@ func command(ctx context.Context, args ...string) (cmd *exec.Cmd, out, status *b
 	return cmd, out, status
 }
 
-func (r result) summary(t *testing.T) tickets.Summary {
+func (r result) summary(t *testing.T) platform.Summary {
 	t.Helper()
-	var s tickets.Summary
+	var s platform.Summary
 	if err := json.Unmarshal([]byte(r.out), &s); err != nil {
 		t.Fatalf("the output is not a summary: %v\n%s\n%s", err, r.out, r.status)
 	}
@@ -89,11 +95,11 @@ func TestDemoPrintsTextAndGoesOnFromItsData(t *testing.T) {
 }
 
 // sabotages are what can go wrong, and the field that must show it.
-var sabotages = map[string]func(tickets.Summary) int64{
-	"lose":  func(s tickets.Summary) int64 { return s.Lost },
-	"dup":   func(s tickets.Summary) int64 { return s.DuplicateEffects },
-	"order": func(s tickets.Summary) int64 { return s.OutOfOrder },
-	"leak":  func(s tickets.Summary) int64 { return s.InternalInLake },
+var sabotages = map[string]func(platform.Summary) int64{
+	"lose":  func(s platform.Summary) int64 { return s.Lost },
+	"dup":   func(s platform.Summary) int64 { return s.DuplicateEffects },
+	"order": func(s platform.Summary) int64 { return s.OutOfOrder },
+	"leak":  func(s platform.Summary) int64 { return s.InternalInLake },
 }
 
 // Each sabotage must turn its own field, and the exit code, or the summary would be worth nothing.

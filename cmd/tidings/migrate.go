@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidings-go/tidings/cli"
 	"github.com/tidings-go/tidings/connect"
 )
 
@@ -59,7 +60,7 @@ func printVersion(cmd *cobra.Command, flags *storeFlags, s connect.StoreCloser) 
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "version %d of %d\n", status.Version, status.Latest)
 	}
 	if err == nil && status.Version != status.Latest {
-		return errWrong
+		return cli.ErrWrong
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidings-go/tidings/cli"
 	"github.com/tidings-go/tidings/internal/scaffold"
 )
 
@@ -44,7 +45,7 @@ a replace directive to the checkout, or to the folder that --replace names.`,
 		Example: "  tidings new service shop --module github.com/acme/shop",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usageError{errors.New("new service: want one name, such as shop")}
+				return cli.Usage(errors.New("new service: want one name, such as shop"))
 			}
 			s.Name = args[0]
 			if err := findTidings(&s); err != nil {
@@ -52,7 +53,7 @@ a replace directive to the checkout, or to the folder that --replace names.`,
 			}
 			plan, err := scaffold.NewService(s)
 			if err != nil {
-				return usageError{err}
+				return cli.Usage(err)
 			}
 			plan.Hints = []string{"cd " + plan.Dir}
 			if _, err = exec.LookPath("tidings"); err != nil {
@@ -89,12 +90,12 @@ which messages are ordered; NAME:TYPE:subject makes it what the message is about
   tidings new event shop OrderPlaced --version v2 order_id:uuid:key amount:int64 currency:string`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 {
-				return usageError{errors.New("new event: want a domain, a name and fields, such as shop OrderPlaced order_id:uuid:key")}
+				return cli.Usage(errors.New("new event: want a domain, a name and fields, such as shop OrderPlaced order_id:uuid:key"))
 			}
 			e.Domain, e.Name, e.Fields = args[0], args[1], args[2:]
 			plan, err := scaffold.NewEvent(dir, e)
 			if err != nil {
-				return usageError{err}
+				return cli.Usage(err)
 			}
 			return write(cmd, plan)
 		},
@@ -116,12 +117,12 @@ func newHandler() *cobra.Command {
 		Example: "  tidings new handler mailer OrderPlaced\n  tidings new handler ledger OrderPlaced --tx",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return usageError{errors.New("new handler: want a subscription and an event, such as mailer OrderPlaced")}
+				return cli.Usage(errors.New("new handler: want a subscription and an event, such as mailer OrderPlaced"))
 			}
 			h.Subscription, h.Event = args[0], args[1]
 			plan, err := scaffold.NewHandler(dir, h)
 			if err != nil {
-				return usageError{err}
+				return cli.Usage(err)
 			}
 			return write(cmd, plan)
 		},
@@ -172,7 +173,7 @@ func findTidings(s *scaffold.Service) error {
 		_, err = os.Stat(filepath.Join(dir, "tidingstest"))
 	}
 	if err != nil {
-		return usageError{fmt.Errorf("this program is from no release of tidings: name the folder with tidings' source with --replace: %w", err)}
+		return cli.Usage(fmt.Errorf("this program is from no release of tidings: name the folder with tidings' source with --replace: %w", err))
 	}
 	s.Replace = dir
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidings-go/tidings/cli"
 	"github.com/tidings-go/tidings/connect"
 	"github.com/tidings-go/tidings/internal/outbox"
 )
@@ -24,7 +25,7 @@ func relayCommand() *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cfg.Store == "" || cfg.Broker == "" {
-				return usageError{errors.New("--store and --broker: name both")}
+				return cli.Usage(errors.New("--store and --broker: name both"))
 			}
 			return relay(cmd, cfg, drain)
 		},

@@ -19,6 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidings-go/tidings/cli"
 	"github.com/tidings-go/tidings/connect"
 	"github.com/tidings-go/tidings/embedded"
 	"github.com/tidings-go/tidings/internal/admin"
@@ -39,10 +40,10 @@ func (f *storeFlags) add(cmd *cobra.Command) {
 // open opens the store. The caller closes it.
 func (f *storeFlags) open(ctx context.Context) (connect.StoreCloser, error) {
 	if f.store == "" {
-		return nil, usageError{errors.New("--store: name the store, such as sqlite:shop.db or postgres://user@host/db")}
+		return nil, cli.Usage(errors.New("--store: name the store, such as sqlite:shop.db or postgres://user@host/db"))
 	}
 	if f.output != "text" && f.output != "json" {
-		return nil, usageError{fmt.Errorf("--output %q: want text or json", f.output)}
+		return nil, cli.Usage(fmt.Errorf("--output %q: want text or json", f.output))
 	}
 	if !f.mayBeNew {
 		if err := checkThere(f.store); err != nil {
@@ -109,7 +110,7 @@ func (s *selection) take(args []string) error {
 	for _, arg := range args {
 		id, err := strconv.ParseInt(arg, 10, 64)
 		if err != nil || id < 1 {
-			return usageError{fmt.Errorf("%q is no id: list shows them", arg)}
+			return cli.Usage(fmt.Errorf("%q is no id: list shows them", arg))
 		}
 		s.filter.IDs = append(s.filter.IDs, id)
 	}
@@ -133,7 +134,7 @@ func (c *consent) given(cmd *cobra.Command, question string) (bool, error) {
 		return true, nil
 	}
 	if !isTerminal(cmd.InOrStdin()) {
-		return false, usageError{fmt.Errorf("%s Say --yes, or --dry-run to see them", question)}
+		return false, cli.Usage(fmt.Errorf("%s Say --yes, or --dry-run to see them", question))
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
 	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
@@ -285,4 +286,14 @@ func oneLine(text string, n int) string {
 		return string(runes[:n-1]) + "…"
 	}
 	return text
+}
+
+// isTerminal reports whether a person is there.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -13,8 +13,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidings-go/tidings/broker/nats"
+	"github.com/tidings-go/tidings/cli"
 	"github.com/tidings-go/tidings/embedded"
-	"github.com/tidings-go/tidings/examples/tickets"
+	"github.com/tidings-go/tidings/examples/tickets/platform"
 	"github.com/tidings-go/tidings/store"
 	"github.com/tidings-go/tidings/store/sqlite"
 )
@@ -42,10 +43,10 @@ func statusCommand() *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if data == "" {
-				return usageError{errors.New("--data: name the folder of the running demo")}
+				return cli.Usage(errors.New("--data: name the folder of the running demo"))
 			}
 			if output != "text" && output != "json" {
-				return usageError{fmt.Errorf("--output %q: want text or json", output)}
+				return cli.Usage(fmt.Errorf("--output %q: want text or json", output))
 			}
 			s, err := readStatus(cmd.Context(), data)
 			if err != nil {
@@ -80,11 +81,11 @@ func readStatus(ctx context.Context, dir string) (s standing, err error) {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	platform, err := tickets.New(ctx, tickets.Config{Broker: b, Store: db, DB: db.DB(), Log: log})
+	p, err := platform.New(ctx, platform.Config{Broker: b, Store: db, DB: db.DB(), Log: log})
 	if err != nil {
 		return s, err
 	}
-	states, err := platform.App().Topics(ctx)
+	states, err := p.App().Topics(ctx)
 	if err != nil {
 		return s, err
 	}

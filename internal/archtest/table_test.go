@@ -50,8 +50,10 @@ cli                     <- tidings connect broker store internal/cloudevents git
 tidingstest             <- tidings broker broker/memory store store/memory
 
 # Programs.
-cmd/tidings             <- cli connect internal/admin internal/outbox internal/scaffold embedded broker broker/nats store store/sqlite sse examples/tickets github.com/spf13/cobra   tests: github.com/nats-io/nats-server github.com/nats-io/nats.go
-examples/tickets        <- tidings broker store forward lake sse github.com/google/uuid   tests: examples/internal/trial store/sqlite store/postgres github.com/chromedp
+cmd/tidings             <- cli connect internal/admin internal/outbox internal/scaffold embedded broker broker/nats store store/sqlite examples/tickets/demo examples/tickets/platform github.com/spf13/cobra   tests: github.com/nats-io/nats-server github.com/nats-io/nats.go
+examples/tickets        <- cli examples/tickets/demo   tests: examples/internal/program examples/internal/trial examples/tickets/platform tidingstest github.com/redis/go-redis
+examples/tickets/demo   <- cli connect sse examples/tickets/platform github.com/spf13/cobra
+examples/tickets/platform <- tidings broker store forward lake sse github.com/google/uuid   tests: examples/internal/trial store/sqlite store/postgres github.com/chromedp
 examples/internal/program <- tidings broker store httpapi
 examples/delivery       <- tidings broker connect httpapi examples/internal/program examples/delivery/order examples/delivery/tracking examples/delivery/payment examples/delivery/notification examples/delivery/audit github.com/google/uuid   tests: examples/internal/trial tidingstest github.com/nats-io/nats.go
 examples/delivery/order <- tidings store   tests: examples/internal/trial
