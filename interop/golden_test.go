@@ -130,7 +130,7 @@ func goldens(t *testing.T) map[string][]golden {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) < 3 {
+	if len(files) < 4 {
 		t.Fatalf("%q are not all of the reference systems", files)
 	}
 	systems := map[string][]golden{}
