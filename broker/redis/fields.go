@@ -36,13 +36,7 @@ const (
 // reference, which costs no allocation; the record must not change until the command was sent.
 func appendFields(args []any, r *broker.Record) (all []any, size int) {
 	size = entryOverhead + len(fieldData) + len(r.Value)
-	partitionKey := ""
-	for i := range r.Headers {
-		if r.Headers[i].Name == headerPartitionKey {
-			partitionKey = r.Headers[i].Value
-		}
-	}
-	if r.Key != partitionKey {
+	if partitionKey, _ := r.Header(headerPartitionKey); r.Key != partitionKey {
 		args = append(args, fieldKey, &r.Key)
 		size += len(fieldKey) + len(r.Key) + fieldOverhead
 	}
