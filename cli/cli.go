@@ -46,7 +46,7 @@ func Run(ctx context.Context, app *tidings.App) int {
 func Command(app *tidings.App) *cobra.Command {
 	from := &source{app: app}
 	root := &cobra.Command{
-		Use: "service", Short: "A service and its tools", SilenceErrors: true, SilenceUsage: true, Args: noArgs,
+		Use: "service", Short: "A service and its tools", SilenceErrors: true, SilenceUsage: true, Args: NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	if d, err := app.Describe(); err == nil && d.Service != "" { // what is wrong is said by the command that is run
@@ -73,7 +73,7 @@ func runCommand(app *tidings.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "run",
 		Short: "Run the service until it is interrupted",
-		Args:  noArgs,
+		Args:  NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return app.Run(cmd.Context()) },
 	}
 }
@@ -83,7 +83,7 @@ func manifestCommand(from *source) *cobra.Command {
 		Use:   "manifest",
 		Short: "Print what the service consists of, as JSON",
 		Long:  "Print modules, events, subscriptions and topics as JSON, for tools that run where the service's binary is not. It needs neither broker nor store.",
-		Args:  noArgs,
+		Args:  NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := from.app.Describe()
 			if err != nil {

@@ -21,7 +21,7 @@ func describeCommand(from *source) *cobra.Command {
 		Long: "Print what the service consists of. Neither broker nor store is needed. The output is sorted, so a file of it shows a change of the\n" +
 			"topology as a difference: keep one beside the code, and let a test or CI compare.",
 		Example: "  shop describe\n  shop describe -o mermaid > docs/topology.mmd",
-		Args:    noArgs,
+		Args:    NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := from.description()
 			if err != nil {

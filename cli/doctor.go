@@ -48,7 +48,7 @@ func doctorCommand(from *source) *cobra.Command {
 		Long: `Find everything that is known to be wrong with a service, each with its remedy: mistakes in definitions and subscriptions (with the service's own binary),
 topics that are missing or different, groups that are no subscription's any more, events that are declared and were never published, dead letters, an outbox
 that is not emptied, and subscriptions that are behind. It changes nothing, and exits with 1 if something is wrong; what is only doubtful is no reason.`,
-		Args: noArgs,
+		Args: NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := out.check(); err != nil {
 				return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -50,8 +51,8 @@ func Report(w io.Writer, program string, err error) int {
 	return exitFailure
 }
 
-// noArgs refuses arguments: what looks like a command and is none.
-func noArgs(cmd *cobra.Command, args []string) error {
+// NoArgs is for the Args of a command that takes none: what looks like a command and is none is refused as a wrong call, with the command that it resembles.
+func NoArgs(cmd *cobra.Command, args []string) error {
 	err := cobra.NoArgs(cmd, args)
 	if err == nil {
 		return nil
@@ -93,4 +94,14 @@ func printJSON(w io.Writer, document any) error {
 		return fmt.Errorf("print: %w", err)
 	}
 	return nil
+}
+
+// IsTerminal reports whether a person reads or writes there: the stream is a terminal, not a file, a pipe or a test's buffer.
+func IsTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

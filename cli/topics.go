@@ -14,7 +14,7 @@ func topicsCommand(from *source) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "topics",
 		Short: "Compare, create and change the topics of a service",
-		Args:  noArgs,
+		Args:  NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(planCommand(from), applyCommand(from), checkCommand(from))
@@ -26,7 +26,7 @@ func planCommand(from *source) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Print what apply would create or change; exit with 100 if that is something",
-		Args:  noArgs,
+		Args:  NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := out.check(); err != nil {
 				return err
@@ -64,7 +64,7 @@ A new number of partitions gives keys new places, so two messages of a key could
 topic that is ordered by key are changed with --drain only. Then apply waits until nothing is on its way: stop what publishes to the topic, let the
 subscriptions work off what is there, and stop the service when apply says that only its members are left. Programs of other services that
 publish to the topic can't be seen: stop them too. Start everything again when apply is done.`,
-		Args: noArgs,
+		Args: NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := out.check(); err != nil {
 				return err
@@ -114,7 +114,7 @@ func checkCommand(from *source) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Compare topics with what the service wants; exit with 1 if one differs",
-		Args:  noArgs,
+		Args:  NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := out.check(); err != nil {
 				return err

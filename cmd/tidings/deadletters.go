@@ -21,7 +21,7 @@ func deadlettersCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deadletters",
 		Short: "Look at what subscriptions gave up on; retry, edit or discard it",
-		Args:  noArgs,
+		Args:  cli.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(deadlettersList(), deadlettersShow(), deadlettersRetry(), deadlettersEdit(), deadlettersDiscard())
@@ -66,7 +66,7 @@ func deadlettersList() *cobra.Command {
 		Long: "List dead letters. WAITING says how many later messages of its key wait for a dead letter (\"3 behind\"), where the subscription holds keys: when it is\n" +
 			"retried and handled, or discarded, they follow in order. With --held these messages are listed too, with what they wait for (\"for 4711\").",
 		Example: "  tidings deadletters list --store sqlite:shop.db --subscription shop.mailer --error timeout\n  tidings deadletters list --store sqlite:shop.db --held --key order-42",
-		Args:    noArgs,
+		Args:    cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return flags.with(cmd.Context(), func(s connect.StoreCloser) error {
 				states := []store.State{store.Dead}

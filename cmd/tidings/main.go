@@ -12,10 +12,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -38,7 +36,7 @@ func root() *cobra.Command {
 		Short:         "Events for Go services: demo, code to begin with, tools",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          noArgs,
+		Args:          cli.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cli.Usage(err) })
@@ -46,17 +44,4 @@ func root() *cobra.Command {
 	cmd.AddCommand(statusCommand(), outboxCommand(), deadlettersCommand(), migrateCommand(), relayCommand(), newCommand())
 	cmd.AddCommand(cli.Tools()...)
 	return cmd
-}
-
-// noArgs refuses arguments: what looks like a command and is none.
-func noArgs(cmd *cobra.Command, args []string) error {
-	err := cobra.NoArgs(cmd, args)
-	if err == nil {
-		return nil
-	}
-	cmd.SuggestionsMinimumDistance = 2
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		err = fmt.Errorf("%w: did you mean %s?", err, strings.Join(near, " or "))
-	}
-	return cli.Usage(err)
 }

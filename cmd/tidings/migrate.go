@@ -14,7 +14,7 @@ func migrateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Make or check tidings' tables; services do so themselves when they start",
-		Args:  noArgs,
+		Args:  cli.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
@@ -39,7 +39,7 @@ func migrateStep(verb, short string, run func(cmd *cobra.Command, flags *storeFl
 		Use:     verb + " --store URL",
 		Short:   short,
 		Example: "  tidings migrate " + verb + " --store sqlite:shop.db",
-		Args:    noArgs,
+		Args:    cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return flags.with(cmd.Context(), func(s connect.StoreCloser) error { return run(cmd, &flags, s) })
 		},

@@ -26,7 +26,7 @@ func newCommand() *cobra.Command {
 
 What is there already is left alone: calling a command twice changes nothing, and a file that somebody has changed is never overwritten.
 Only the list in wire.go gets lines added.`,
-		Args: noArgs,
+		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newService(), newEvent(), newHandler())

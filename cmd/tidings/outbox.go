@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidings-go/tidings/cli"
 	"github.com/tidings-go/tidings/connect"
 	"github.com/tidings-go/tidings/internal/admin"
 	"github.com/tidings-go/tidings/store"
@@ -19,7 +20,7 @@ func outboxCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "outbox",
 		Short: "Look at what waits to be published; park, release or discard it",
-		Args:  noArgs,
+		Args:  cli.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(outboxStatus(), outboxList(), outboxShow(), outboxPark(), outboxRelease(), outboxDiscard())
@@ -61,7 +62,7 @@ func outboxStatus() *cobra.Command {
 		Use:     "status --store URL",
 		Short:   "Say how much waits, how old it is, how fast it goes, who relays and what is stuck",
 		Example: "  tidings outbox status --store postgres://shop@db/shop",
-		Args:    noArgs,
+		Args:    cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return flags.with(cmd.Context(), func(s connect.StoreCloser) error {
 				view, err := outboxState(cmd.Context(), s, sample)
@@ -165,7 +166,7 @@ func outboxList() *cobra.Command {
 		Use:     "list --store URL",
 		Short:   "List what is in the outbox",
 		Example: "  tidings outbox list --store sqlite:shop.db --limit 20",
-		Args:    noArgs,
+		Args:    cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return flags.with(cmd.Context(), func(s connect.StoreCloser) error {
 				rows, err := outboxRows()(cmd.Context(), s, &sel)

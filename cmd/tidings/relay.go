@@ -22,7 +22,7 @@ func relayCommand() *cobra.Command {
 		Long: "Publish what services leave in their outbox. Services do so themselves, unless they have Config.NoRelay; run a relay where they come and go or must not talk to the broker.\n" +
 			"Several relays, and services, share the work. A signal makes it finish what is on its way and hand its lanes over.",
 		Example: "  tidings relay --store postgres://shop@db/shop --broker kafka://one:9092,two:9092",
-		Args:    noArgs,
+		Args:    cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cfg.Store == "" || cfg.Broker == "" {
 				return cli.Usage(errors.New("--store and --broker: name both"))

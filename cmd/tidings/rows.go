@@ -133,7 +133,7 @@ func (c *consent) given(cmd *cobra.Command, question string) (bool, error) {
 	if c.yes {
 		return true, nil
 	}
-	if !isTerminal(cmd.InOrStdin()) {
+	if !cli.IsTerminal(cmd.InOrStdin()) {
 		return false, cli.Usage(fmt.Errorf("%s Say --yes, or --dry-run to see them", question))
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
@@ -286,14 +286,4 @@ func oneLine(text string, n int) string {
 		return string(runes[:n-1]) + "…"
 	}
 	return text
-}
-
-// isTerminal reports whether a person is there.
-func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -40,7 +40,7 @@ func statusCommand() *cobra.Command {
 		Short:   "Look into a running demo: topics, lag, outbox, dead letters",
 		Long:    "Look into the demo that runs in a folder: what its topics hold, how far each subscription is behind, and what waits in outbox and dead letters.",
 		Example: "  tidings status --data ./data -o json",
-		Args:    noArgs,
+		Args:    cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if data == "" {
 				return cli.Usage(errors.New("--data: name the folder of the running demo"))

@@ -3,11 +3,11 @@ package demo
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/tidings-go/tidings/cli"
 	"github.com/tidings-go/tidings/examples/tickets/platform"
 )
 
@@ -26,20 +26,10 @@ type bar struct {
 }
 
 func newBar(status io.Writer, total int64) *bar {
-	if isTerminal(status) {
+	if cli.IsTerminal(status) {
 		return &bar{to: status, total: total}
 	}
 	return &bar{}
-}
-
-// isTerminal reports whether a person reads or writes there.
-func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // set shows how many bookings there are.

@@ -58,7 +58,7 @@ them alone: its topics begin with a name that it prints, and that its database r
 		Example:       fmt.Sprintf(examples, call),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          noArgs,
+		Args:          cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("bookings") && o.bookings == 0 || cmd.Flags().Changed("input") && o.input == "" {
 				return cli.Usage(errors.New("--bookings wants a positive number, and --input a file or -"))
@@ -72,14 +72,6 @@ them alone: its topics begin with a name that it prints, and that its database r
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cli.Usage(err) })
 	o.add(cmd)
 	return cmd
-}
-
-// noArgs refuses arguments.
-func noArgs(cmd *cobra.Command, args []string) error {
-	if err := cobra.NoArgs(cmd, args); err != nil {
-		return cli.Usage(err)
-	}
-	return nil
 }
 
 func (o *options) add(cmd *cobra.Command) {
